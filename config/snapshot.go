@@ -1,0 +1,118 @@
+// Package config turns policies.yaml into a validated, immutable Snapshot, and watches the file.
+//
+// It imports abi and formats. It opens no network, starts no guest and touches no state: what it returns is data.
+package config
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/formats"
+)
+
+// Snapshot is one version of the configuration. It is complete and never changes after Load returned it.
+type Snapshot struct {
+	File         string // absolute path of the file that it came from
+	Listen       string // host:port of the data listener; default 127.0.0.1:8080
+	Prefix       string // put before every data path; "" or "/x/y" without a trailing slash
+	Data         string // absolute path of the folder of state and caches
+	PolicyDir    string // absolute path; "" if the file names none
+	PublicModels bool   // model lists without a key; default false
+	MaxBody      int    // largest request body in bytes; default 32 MiB
+	Admin        Admin
+	Providers    []*Provider
+	Chains       map[string]*Chain // by every name that a client may send: aliases and chains
+	Names        []string          // the keys of Chains, sorted
+	Keys         []Key
+	Policies     []Policy // in the order in which they are asked
+}
+
+// Admin is the admin listener.
+type Admin struct {
+	Listen string // host:port; default 127.0.0.1:8081
+	Token  string // bearer token of the admin API; "": the API answers 403 to everything
+}
+
+// Provider is a named upstream.
+type Provider struct {
+	Name       string
+	Format     formats.Format
+	TLS        bool
+	Host       string // host:port to dial, port always present
+	HostHeader string // what the Host header says: the host as it stands in base_url
+	Path       string // path of base_url without a trailing slash; may hold "{model}"
+	Credential string // "" for none
+	AuthHeader string // canonical header name that carries the credential, "Authorization" means Bearer
+	Query      string // encoded extra query, "" for none
+	Headers    []Header
+	// IncludeUsage says whether stream_options.include_usage is added to streams that do not ask; default true.
+	IncludeUsage bool
+}
+
+// Header is one extra request header of a provider.
+type Header struct{ Name, Value string }
+
+// Chain is what a name resolves to: ordered, weighted steps of one format. An alias is a chain of one step.
+type Chain struct {
+	Name     string
+	Alias    bool // declared under models, not under chains
+	Format   formats.Format
+	Steps    []Step
+	Choices  []abi.Step // what choose_step sees of Steps, by the same index
+	Timeouts Timeouts
+	Context  int // largest context in tokens that a step states; 0 unknown
+}
+
+// Step is one model of one provider.
+type Step struct {
+	Alias     string
+	Provider  *Provider
+	Model     string // the provider's name
+	ModelJSON []byte // Model as a JSON string, quotes included
+	Price     *abi.PriceRow
+}
+
+// Timeouts bound one attempt. All are per attempt, First and Gap per read.
+type Timeouts struct {
+	Connect   time.Duration // TCP connect; default 3s
+	TLS       time.Duration // TLS handshake; default 5s
+	FirstByte time.Duration // from the whole request written to the response's first byte; default 60s
+	Gap       time.Duration // between two reads of the response's body; default 60s
+	Total     time.Duration // from the attempt's start to the response's last byte; default 15m
+}
+
+// Key is a client key that the file declares. Its secret stays in memory.
+type Key struct {
+	Name    string
+	Secret  string
+	Team    string
+	Models  []string
+	Expires time.Time
+}
+
+// Policy is one configured guest.
+type Policy struct {
+	Name    string
+	Builtin string          // "default" of "builtin:default"; "" for files
+	Path    string          // absolute path of the .wasm file; "" for built-in ones
+	Hooks   []abi.Hook      // empty: every hook that the module exports
+	Veto    bool            // asked after an allow at authenticate; may only deny or pass
+	Config  json.RawMessage // JSON of the config mapping; nil if there is none
+	Limits  Limits
+	Grants  Grants
+	Line    int // of the entry in the file, 0 for files of PolicyDir
+}
+
+// Limits bound one call of a guest. Zero values mean the runtime's defaults.
+type Limits struct {
+	Fuel   int64         // units per call
+	Time   time.Duration // bounds what fuel cannot see: host functions
+	Memory int64         // bytes of linear memory per instance
+}
+
+// Grants is what a policy may do beyond reading the ordinary fields.
+type Grants struct {
+	Identities bool     // identity_lookup (`identities: read`)
+	Inputs     []string // field names that need a grant: "credential", "request.headers.x-team"
+}

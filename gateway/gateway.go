@@ -1,0 +1,134 @@
+// Package gateway is the request path: what happens to a request from its first byte to its record. It is the sole
+// owner of fasthttp. exchange.go lists the stages of a request in their order; each stage is a file of its name.
+//
+// It asks policies, finds identities and writes records through the small interfaces declared here, which
+// cmd/sallyport joins to runtime, identity, state and admin; it imports none of those.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/record"
+	"github.com/valyala/fasthttp"
+)
+
+// Policies answers the hooks. The calls' inputs are set; what a verdict says is in their output fields. A method
+// may be called by many goroutines at once.
+type Policies interface {
+	Authenticate(*abi.Authentication) abi.Answer
+	ChooseStep(*abi.StepChoice) abi.Answer
+	PriceResponse(*abi.Pricing) abi.Answer
+}
+
+// Identities digests credentials and finds whom they belong to.
+type Identities interface {
+	abi.Identities
+	Digest(credential []byte) abi.Digest
+}
+
+// Recorder is told of every exchange: once when it begins and once when it is over. It must not block, and keep
+// nothing of the record after the call.
+type Recorder interface {
+	Begin()
+	Record(*record.Record)
+}
+
+// Limits of the data listener.
+const (
+	readHeader     = 15 * time.Second // for a request's header and, unless it is large, its body
+	readIdle       = 75 * time.Second // between requests; longer than the load balancers in front wait
+	readBufferSize = 8 << 10          // bounds a request's header: 431 above it
+	bodyRate       = 64 << 10         // bytes per second that a large body may take its time at
+)
+
+// Gateway serves the data listener. Configuration reaches it through Swap.
+type Gateway struct {
+	log      *slog.Logger
+	recorder Recorder
+	server   *fasthttp.Server
+	watcher  *watcher
+	current  atomic.Pointer[Snapshot]
+	swapping sync.Mutex
+	idle     sync.Pool      // of *exchange
+	open     sync.WaitGroup // exchanges that are not over
+}
+
+// New returns a gateway that serves first. It takes over first's hold, as Swap does.
+func New(log *slog.Logger, recorder Recorder, first *Snapshot) *Gateway {
+	g := &Gateway{log: log, recorder: recorder, watcher: newWatcher()}
+	g.current.Store(first)
+	g.server = &fasthttp.Server{
+		Handler:                       g.handle,
+		ErrorHandler:                  g.handleUnreadable,
+		HeaderReceived:                g.bound,
+		Logger:                        serverLog{log},
+		ReadTimeout:                   readHeader,
+		IdleTimeout:                   readIdle,
+		ReadBufferSize:                readBufferSize,
+		NoDefaultServerHeader:         true,
+		NoDefaultContentType:          true,
+		SecureErrorLogMessage:         true, // else the log shows header bytes, credentials among them
+		DisablePreParseMultipartForm:  true,
+		CloseOnShutdown:               true,
+		DisableHeaderNamesNormalizing: false,
+	}
+	return g
+}
+
+// Serve accepts connections until Shutdown. It closes the listener.
+func (g *Gateway) Serve(l net.Listener) error {
+	go g.watcher.run()
+	defer g.watcher.close()
+	if err := g.server.Serve(listener{l}); err != nil {
+		return fmt.Errorf("serving %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Swap makes next the configuration of all exchanges that begin from now on. Those under way keep theirs; the old
+// one is closed when the last of them is over.
+func (g *Gateway) Swap(next *Snapshot) {
+	g.swapping.Lock()
+	defer g.swapping.Unlock()
+	g.current.Swap(next).release()
+}
+
+// Shutdown stops accepting, and waits for the exchanges under way until ctx is done; the clients of those that are
+// left are cut off. When it returns, every exchange is settled and recorded.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	err := g.server.ShutdownWithContext(ctx)
+	done := make(chan struct{})
+	go func() { g.open.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		g.watcher.dismiss()
+		<-done
+	}
+	g.current.Load().release()
+	return err
+}
+
+// bound limits the body of a request by the current configuration, and gives a large one more time.
+func (g *Gateway) bound(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	config := fasthttp.RequestConfig{MaxRequestBodySize: g.current.Load().Config.MaxBody}
+	if n := h.ContentLength(); n > bodyRate {
+		config.ReadTimeout = readHeader + time.Duration(n/bodyRate)*time.Second
+	}
+	return config
+}
+
+// serverLog puts what fasthttp logs, connection troubles of clients, into our log.
+type serverLog struct{ log *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (l serverLog) Printf(format string, args ...any) {
+	l.log.Debug("connection", "error", fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,300 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/record"
+	"go.uber.org/goleak"
+)
+
+// TestMain looks for goroutines that outlive the tests. Only fasthttp sleeps: its pools look after themselves, and
+// end some seconds after what they look after.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("time.Sleep"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
+
+// house is a gateway on loopback between a test's client and its scripted providers, with Go fakes for everything
+// that cmd/sallyport joins to it.
+type house struct {
+	t        *testing.T
+	gateway  *Gateway
+	url      string
+	address  string
+	policies *fakePolicies
+	records  *recordings
+	config   *config.Snapshot
+}
+
+// testKey is the credential of the one identity that the fakes know.
+const testKey = "test-key-0123456789"
+
+// newHouse starts a gateway. Each provider is a base URL; the alias "m<i>" resolves to it as model "real-<i>", and
+// the chain "chain" has all of them in order.
+func newHouse(t *testing.T, format formats.Format, providers ...string) *house {
+	t.Helper()
+	h := &house{t: t, policies: &fakePolicies{}, records: &recordings{}, config: testConfig(format, providers)}
+	snapshot := NewSnapshot(h.config, h.policies, fakeIdentities{}, nil, nil)
+	h.gateway = New(slog.New(slog.DiscardHandler), h.records, snapshot)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.address, h.url = l.Addr().String(), "http://"+l.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- h.gateway.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_ = h.gateway.Shutdown(ctx)
+		if err := <-served; err != nil {
+			t.Errorf("serving: %v", err)
+		}
+		for _, target := range snapshot.targets {
+			target.pool.Close()
+		}
+	})
+	return h
+}
+
+func testConfig(format formats.Format, providers []string) *config.Snapshot {
+	c := &config.Snapshot{MaxBody: 1 << 20, Chains: map[string]*config.Chain{}}
+	limits := config.Timeouts{Connect: time.Second, TLS: time.Second, FirstByte: 5 * time.Second, Gap: 5 * time.Second, Total: time.Minute}
+	whole := &config.Chain{Name: "chain", Format: format, Timeouts: limits}
+	for i, base := range providers {
+		host, path, _ := strings.Cut(strings.TrimPrefix(base, "http://"), "/")
+		if path != "" {
+			path = "/" + path
+		}
+		p := &config.Provider{
+			Name: fmt.Sprintf("p%d", i), Format: format, Host: host, HostHeader: host, Path: path,
+			Credential: "provider-secret", AuthHeader: "Authorization", IncludeUsage: true,
+		}
+		model := fmt.Sprintf("real-%d", i)
+		step := config.Step{
+			Alias: fmt.Sprintf("m%d", i), Provider: p, Model: model, ModelJSON: []byte(`"` + model + `"`),
+			Price: &abi.PriceRow{abi.Input: 270_000_000, abi.Output: 1_100_000_000},
+		}
+		choice := abi.Step{Model: step.Alias, Provider: p.Name, Priority: int64(i), Weight: 1, Price: step.Price}
+		c.Providers = append(c.Providers, p)
+		c.Chains[step.Alias] = &config.Chain{
+			Name: step.Alias, Alias: true, Format: format, Steps: []config.Step{step}, Choices: []abi.Step{choice}, Timeouts: limits,
+		}
+		whole.Steps, whole.Choices = append(whole.Steps, step), append(whole.Choices, choice)
+	}
+	c.Chains[whole.Name] = whole
+	for name := range c.Chains {
+		c.Names = append(c.Names, name)
+	}
+	slices.Sort(c.Names)
+	return c
+}
+
+// fakePolicies answers the hooks with Go functions; those that are not set behave like the built-in policy.
+type fakePolicies struct {
+	authenticate func(*abi.Authentication) abi.Answer
+	chooseStep   func(*abi.StepChoice) abi.Answer
+	price        func(*abi.Pricing) abi.Answer
+}
+
+func (p *fakePolicies) Authenticate(c *abi.Authentication) abi.Answer {
+	if p.authenticate != nil {
+		return p.authenticate(c)
+	}
+	if id, ok := c.Identities.Lookup(&c.Digest); ok {
+		c.Policy, c.Identity = "default", id
+		return abi.Given
+	}
+	return abi.NoVerdict
+}
+
+func (p *fakePolicies) ChooseStep(c *abi.StepChoice) abi.Answer {
+	if p.chooseStep != nil {
+		return p.chooseStep(c)
+	}
+	return abi.NoVerdict
+}
+
+func (p *fakePolicies) PriceResponse(c *abi.Pricing) abi.Answer {
+	if p.price != nil {
+		return p.price(c)
+	}
+	return abi.NoVerdict
+}
+
+type fakeIdentities struct{}
+
+func (fakeIdentities) Digest(credential []byte) (d abi.Digest) {
+	copy(d[:], credential)
+	return d
+}
+
+var testIdentity = &abi.Identity{KeyID: "key_1", Name: "tester", Team: "core"}
+
+func (fakeIdentities) Lookup(d *abi.Digest) (*abi.Identity, bool) {
+	return testIdentity, *d == fakeIdentities{}.Digest([]byte(testKey))
+}
+
+// recordings keeps the records, and lets a test wait for one.
+type recordings struct {
+	mu    sync.Mutex
+	begun int
+	all   []record.Record
+	more  chan struct{}
+}
+
+func (r *recordings) Begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begun++
+}
+
+func (r *recordings) Record(rec *record.Record) {
+	kept := *rec
+	kept.Attempts = slices.Clone(rec.Attempts)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, kept)
+	if r.more != nil {
+		close(r.more)
+		r.more = nil
+	}
+}
+
+// wait returns the n-th record, from 0, when it is there.
+func (r *recordings) wait(t *testing.T, n int) record.Record {
+	t.Helper()
+	limit := time.After(10 * time.Second)
+	for {
+		r.mu.Lock()
+		if len(r.all) > n {
+			defer r.mu.Unlock()
+			return r.all[n]
+		}
+		if r.more == nil {
+			r.more = make(chan struct{})
+		}
+		more := r.more
+		r.mu.Unlock()
+		select {
+		case <-more:
+		case <-limit:
+			t.Fatalf("no record %d", n)
+		}
+	}
+}
+
+// counts returns how many exchanges began and ended.
+func (r *recordings) counts() (begun, ended int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.begun, len(r.all)
+}
+
+// provider serves handler on loopback and returns the base URL.
+func provider(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// rawProvider serves each connection with script, which gets the connection after the request on it was read.
+func rawProvider(t *testing.T, script func(n int, request []byte, c net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				for {
+					request, err := readRequest(c)
+					if err != nil {
+						return
+					}
+					script(n, request, c)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); all.Wait() })
+	return "http://" + l.Addr().String()
+}
+
+// readRequest reads one request with a Content-Length, byte for byte.
+func readRequest(c net.Conn) ([]byte, error) {
+	var seen []byte
+	br := bufio.NewReader(io.TeeReader(c, writerFunc(func(p []byte) { seen = append(seen, p...) })))
+	r, err := http.ReadRequest(br)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, r.Body)
+	return seen, err
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+// post sends a JSON body with the test's key and returns the answer.
+func (h *house) post(path, body string, headers ...string) *http.Response {
+	h.t.Helper()
+	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.url+path, strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+testKey)
+	for i := 0; i < len(headers); i += 2 {
+		if r.Header.Del(headers[i]); headers[i+1] != "" {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	resp, err := client(h.t).Do(r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}
+
+// client is an HTTP client whose connections end with the test.
+func client(t *testing.T) *http.Client {
+	tr := &http.Transport{DisableCompression: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// text reads a body to its end.
+func text(t *testing.T, r io.Reader) string {
+	t.Helper()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("reading the body: %v (after %q)", err, b)
+	}
+	return string(b)
+}

@@ -1,0 +1,170 @@
+package gateway
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/record"
+)
+
+const wholeAnswer = `{"id":"c1","object":"chat.completion","model":"real-0","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":9,"total_tokens":20}}`
+
+func TestWholeAnswer(t *testing.T) {
+	var got []byte
+	h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, request []byte, c net.Conn) {
+		got = request
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: up1\r\nSet-Cookie: a=b\r\nOpenai-Organization: secret\r\nContent-Length: "+itoa(len(wholeAnswer))+"\r\n\r\n"+wholeAnswer)
+	}))
+	body := "{ \"messages\" : [{\"role\":\"user\",\"content\":\"h\u00e4\\u00e4 1e400\"}],\n \"model\":\"m0\", \"x\": 1.50 }"
+	resp := h.post("/v1/chat/completions", body, "Cookie", "c=d", "OpenAI-Organization", "org", "User-Agent", "tester/1")
+	if answer := text(t, resp.Body); resp.StatusCode != 200 || answer != wholeAnswer {
+		t.Fatalf("client got %d %q", resp.StatusCode, answer)
+	}
+	want := "POST /chat/completions HTTP/1.1\r\nHost: " + h.config.Providers[0].HostHeader + "\r\nAuthorization: Bearer provider-secret\r\n" +
+		"Accept-Encoding: identity\r\nContent-Type: application/json\r\nUser-Agent: tester/1\r\nContent-Length: " + itoa(len(body)+4) + "\r\n\r\n" +
+		strings.Replace(body, `"m0"`, `"real-0"`, 1)
+	if string(got) != want {
+		t.Errorf("provider got\n%q\nwant\n%q", got, want)
+	}
+	if resp.Header.Get("X-Request-Id") != "up1" || resp.Header.Get("Set-Cookie") != "" || resp.Header.Get("Openai-Organization") != "" {
+		t.Errorf("answer's headers: %v", resp.Header)
+	}
+	r := h.records.wait(t, 0)
+	if r.Usage[abi.Input] != 11 || r.Usage[abi.Output] != 9 || r.Cost != 12870 || r.Outcome != record.Served || r.ID != resp.Header.Get(headerID) {
+		t.Errorf("record: %+v", r)
+	}
+}
+
+const (
+	event1 = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"a\"}}]}\n\n"
+	event2 = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"},\"finish_reason\":null}]}\r\n\r\n"
+	event3 = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+	usage  = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n"
+	done   = "data: [DONE]\n\n"
+)
+
+// chunk frames p as HTTP chunks do.
+func chunk(p string) string { return hex(len(p)) + "\r\n" + p + "\r\n" }
+
+const streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+func TestStreamIsRelayedEventByEvent(t *testing.T) {
+	next := make(chan string)
+	h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+		_, _ = io.WriteString(c, streamHead)
+		for e := range next {
+			_, _ = io.WriteString(c, e)
+		}
+		_, _ = io.WriteString(c, "0\r\n\r\n")
+	}))
+	resp := h.post("/v1/chat/completions", `{"model":"m0","stream":true,"messages":[]}`)
+	br := bufio.NewReader(resp.Body)
+	for _, e := range []string{event1, event2, event3} { // each is read before the next is sent
+		next <- chunk(e)
+		if got := read(t, br, len(e)); got != e {
+			t.Fatalf("client got %q, want %q", got, e)
+		}
+	}
+	next <- chunk(usage)
+	next <- chunk(done)
+	close(next)
+	if rest := text(t, br); rest != done {
+		t.Errorf("the stream ends with %q, want %q: the usage was not asked for", rest, done)
+	}
+	r := h.records.wait(t, 0)
+	if r.Usage[abi.Input] != 5 || r.Usage[abi.Output] != 2 || r.Outcome != record.Served || !r.Stream || r.FirstByte == 0 {
+		t.Errorf("record: %+v", r)
+	}
+}
+
+func TestCutStreams(t *testing.T) {
+	facts := []struct {
+		name, sent string
+		events     string // what the client gets before the error; all of it if the stream counts as complete
+		outcome    record.Outcome
+	}{
+		{"between events", chunk(event1), event1, record.Interrupted},
+		{"inside an event", chunk(event1) + chunk(event2[:20]), event1, record.Interrupted},
+		{"a clean end without a terminal event", chunk(event1) + "0\r\n\r\n", event1, record.Interrupted},
+		{"inside a chunk", "ffff\r\n" + event1 + event2, event1 + event2, record.Interrupted},
+		{"a broken chunk", chunk(event1) + "zz\r\n", event1, record.Interrupted},
+		{"after the finish reason", chunk(event1) + chunk(event3), event1 + event3, record.Served},
+		{"after the sentinel", chunk(event1) + chunk(event3) + chunk(done), event1 + event3 + done, record.Served},
+	}
+	for _, f := range facts {
+		t.Run(f.name, func(t *testing.T) {
+			h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+				_, _ = io.WriteString(c, streamHead+f.sent)
+				_ = c.Close()
+			}))
+			resp := h.post("/v1/chat/completions", `{"model":"m0","stream":true}`)
+			got := text(t, resp.Body)
+			rest, ok := strings.CutPrefix(got, f.events)
+			if !ok {
+				t.Fatalf("client got %q", got)
+			}
+			if f.outcome == record.Served && rest != "" {
+				t.Errorf("after the end the client got %q", rest)
+			}
+			if f.outcome == record.Interrupted && (!strings.HasPrefix(rest, `data: {"error":`) || !strings.Contains(rest, "stream_interrupted") || strings.Contains(rest, "[DONE]")) {
+				t.Errorf("after the cut the client got %q", rest)
+			}
+			if r := h.records.wait(t, 0); r.Outcome != f.outcome {
+				t.Errorf("outcome %v, want %v", r.Outcome, f.outcome)
+			}
+		})
+	}
+}
+
+// A client that leaves, waiting or streaming, is noticed, and the provider's connection is closed.
+func TestClientGone(t *testing.T) {
+	for _, phase := range []string{"waiting", "streaming"} {
+		t.Run(phase, func(t *testing.T) {
+			reached, closed := make(chan struct{}), make(chan struct{})
+			h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+				if phase == "streaming" {
+					_, _ = io.WriteString(c, streamHead+chunk(event1))
+				}
+				close(reached)
+				_, _ = c.Read(make([]byte, 1))
+				close(closed)
+			}))
+			c, err := net.Dial("tcp", h.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := `{"model":"m0","stream":true}`
+			_, _ = io.WriteString(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer "+testKey+"\r\nContent-Length: "+itoa(len(body))+"\r\n\r\n"+body)
+			<-reached
+			if phase == "streaming" {
+				_ = read(t, bufio.NewReader(c), 1)
+			}
+			_ = c.Close()
+			<-closed
+			if r := h.records.wait(t, 0); r.Outcome != record.ClientGone {
+				t.Errorf("record: %+v", r)
+			}
+			if begun, ended := h.records.counts(); begun != 1 || ended != 1 {
+				t.Errorf("%d exchanges began, %d ended", begun, ended)
+			}
+		})
+	}
+}
+
+func TestPanicInAPolicyIsAnAnswer(t *testing.T) {
+	h := newHouse(t, formats.Anthropic, provider(t, func(http.ResponseWriter, *http.Request) {}))
+	h.policies.chooseStep = func(*abi.StepChoice) abi.Answer { panic("boom") }
+	resp := h.post("/v1/messages", `{"model":"m0"}`)
+	if got := text(t, resp.Body); resp.StatusCode != 500 || !strings.Contains(got, `"type":"error"`) || strings.Contains(got, "boom") {
+		t.Errorf("client got %d %s", resp.StatusCode, got)
+	}
+	if r := h.records.wait(t, 0); r.Outcome != record.Broken || !strings.Contains(r.Cause, "boom") {
+		t.Errorf("record: %+v", r)
+	}
+}
