@@ -104,7 +104,7 @@ func (x *exchange) stateFacts() {
 	h := &x.ctx.Request.Header
 	x.facts.ID, x.facts.Method, x.facts.Path = x.id, h.Method(), x.path
 	x.facts.Format, x.facts.Operation = x.route.Format.String(), x.route.Operation.String()
-	x.facts.ClientAddress, x.facts.Stream = []byte(x.client.addr), x.streamed
+	x.facts.ClientAddress, x.facts.Stream = x.client.text, x.streamed
 	x.facts.Headers = x
 }
 

@@ -78,6 +78,7 @@ func (g *Gateway) health(ctx *fasthttp.RequestCtx) bool {
 func (g *Gateway) handleUnreadable(ctx *fasthttp.RequestCtx, err error) {
 	x := g.begin(ctx)
 	defer x.rescue()
+	x.client.linger = true
 	x.route.Format = formats.FormatOf(x.firstPath())
 	x.refuse(unreadable(err, x.snapshot.Config.MaxBody))
 	x.finish()

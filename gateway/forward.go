@@ -79,7 +79,7 @@ func (x *exchange) attempt(step *config.Step) (status int, class abi.ErrorClass,
 	return status, class, nil
 }
 
-// gather reads a whole answer, and its usage. A document that ends too early is a cut, whatever the framing says.
+// gather reads a whole answer, and its usage.
 func (x *exchange) gather() error {
 	x.buffer = x.buffer[:0]
 	if n := x.trip.Length(); n > maxAnswer {
@@ -93,14 +93,19 @@ func (x *exchange) gather() error {
 		}
 		n, err := x.trip.Read(x.buffer[len(x.buffer):cap(x.buffer)])
 		x.buffer = x.buffer[:len(x.buffer)+n]
-		if errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
+			return x.wholeness()
+		case err != nil:
 			return err
-		} else if len(x.buffer) > maxAnswer {
+		case len(x.buffer) > maxAnswer:
 			return errTooLarge
 		}
 	}
+}
+
+// wholeness reads the usage of a gathered answer. A document that ends too early is a cut, whatever the framing says.
+func (x *exchange) wholeness() error {
 	if !x.meter.Body(x.buffer) && isJSON(x.trip.Header.ContentType()) {
 		return &upstream.Error{Phase: upstream.Reading, Err: upstream.ErrCut}
 	}

@@ -34,7 +34,9 @@ type clientConn struct {
 	net.Conn
 	fd     int    // of the socket; valid while the connection is open
 	addr   string // the peer's IP address without the port
+	text   []byte // addr, for guests
 	last   bool   // read nothing more: the answer that is being written is the last
+	linger bool   // the peer is still sending: see Close
 	reads  bool   // the last call was Read, so the next one continues a request
 	head   [headStart]byte
 	headed int // bytes of head that are set
@@ -53,6 +55,7 @@ func newClientConn(c net.Conn) (net.Conn, error) {
 	if host, _, err := net.SplitHostPort(cc.addr); err == nil {
 		cc.addr = host
 	}
+	cc.text = []byte(cc.addr)
 	if err := raw.Control(func(fd uintptr) { cc.fd = int(fd) }); err != nil {
 		return nil, err
 	}
@@ -79,6 +82,21 @@ func (c *clientConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// lingerTime is how long a closed connection takes in what the peer is still sending.
+const lingerTime = time.Second
+
+// Close closes the connection. Where the peer was refused in the middle of its request it is first let finish, for
+// a moment and into nothing: a socket closed with unread bytes resets the connection, and the peer might never see
+// the answer that says why.
+func (c *clientConn) Close() error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok && c.linger {
+		_ = tcp.CloseWrite()
+		_ = tcp.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.Copy(io.Discard, tcp)
+	}
+	return c.Conn.Close()
 }
 
 // requestStart is the beginning of the request that is being read, as far as it was kept.

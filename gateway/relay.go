@@ -195,8 +195,7 @@ func (s *stream) end(w io.Writer, err error) error {
 func (s *stream) cut(w io.Writer, cause error) error {
 	x := s.exchange
 	x.client.last = true
-	var gone errClient
-	if errors.As(cause, &gone) {
+	if _, gone := errors.AsType[errClient](cause); gone {
 		x.fail(record.ClientGone, "", cause)
 		return cause
 	}

@@ -29,7 +29,8 @@ func (x *exchange) rewrite(step *config.Step) {
 	x.edits = x.body.AppendEdits(x.edits[:0], &x.route, step.ModelJSON, step.Provider.IncludeUsage)
 	body := x.ctx.Request.Body()
 
-	head := append(x.outgoing.Head[:0], "POST "...)
+	head := x.outgoing.Head[:0]
+	head = append(head, "POST "...)
 	head = formats.AppendUpstreamPath(head, &x.route, step.Provider.Path, step.Model)
 	head = x.query.appendForwarded(head, step.Provider.Query)
 	head = append(head, " HTTP/1.1\r\n"...)

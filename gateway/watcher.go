@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -100,8 +101,8 @@ func (w *watcher) look() {
 	if err != nil || n == 0 {
 		return // interrupted, or nobody left: the next look is near
 	}
-	for i := len(w.polled) - 1; i >= 0; i-- { // backwards, because drop fills the hole from the end
-		if w.polled[i].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0 {
+	for i, p := range slices.Backward(w.polled) { // because drop fills the hole from the end
+		if p.Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0 {
 			e := w.watched[i]
 			w.drop(e)
 			e.gone()

@@ -62,7 +62,7 @@ func (b *body) read(p []byte) (int, error) {
 		return b.readChunked(p)
 	case closing:
 		n, err := b.br.Read(p)
-		b.done = err == io.EOF //nolint:errorlint // bufio returns the sentinel itself
+		b.done = err == io.EOF
 		return n, err
 	}
 	if int64(len(p)) > b.left {
@@ -71,7 +71,7 @@ func (b *body) read(p []byte) (int, error) {
 	n, err := b.br.Read(p)
 	b.left -= int64(n)
 	b.done = b.left == 0
-	if err == io.EOF && !b.done { //nolint:errorlint // bufio returns the sentinel itself
+	if err == io.EOF && !b.done {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

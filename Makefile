@@ -1,0 +1,96 @@
+# Sallyport's build. `make run` builds everything and starts the demo; `make test` runs every test.
+# `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+# Versions of the tools, in this one place.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GO      := CGO_ENABLED=0 go
+TOOLS   := $(CURDIR)/.tools/bin
+GUEST   := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags="-s -w"
+MODULES := . sdk/go plugins/default examples/policy-go
+ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree fuzz bench deps deps-c deps-e2e clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: plugins ## bin/sallyport, static, with the built-in policies in it
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sallyport ./cmd/sallyport
+
+plugins: ## the built-in policies, compiled to WebAssembly by the same Go toolchain
+	cd plugins/default && $(GUEST) -o ../dist/default.wasm .
+
+run: build ## build everything and start the gateway with a demo provider
+	./bin/sallyport serve --demo
+
+test: deps unit e2e ## every test; installs what it needs
+
+unit: build ## the tests of every Go module
+	for m in $(MODULES); do (cd $$m && echo "== $$m" && go test -shuffle=on ./...); done
+
+e2e: build ## the real binary with the real clients
+	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e -count=1 -timeout 10m ./e2e/...
+
+check: fmt generate tidy lint vet race vuln clean-tree ## what people and CI run before a change lands
+
+fmt: ## gofmt must have nothing to say
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$files" ] || { echo "gofmt these:"; echo "$$files"; exit 1; }
+
+generate: ## make the generated files anew
+	go generate ./abi
+
+tidy: ## go.mod must be tidy in every module
+	for m in $(MODULES); do (cd $$m && go mod tidy -diff); done
+
+lint: $(TOOLS)/golangci-lint ## golangci-lint over the main module
+	$(TOOLS)/golangci-lint run ./...
+
+vet: build ## go vet in every module
+	for m in $(MODULES); do (cd $$m && go vet ./...); done
+	go vet -tags e2e ./e2e/...
+
+race: build deps-c ## the main module's tests under the race detector
+	go test -race -shuffle=on ./...
+
+vuln: $(TOOLS)/govulncheck ## known vulnerabilities in what is called
+	$(TOOLS)/govulncheck ./... || { code=$$?; [ $$code -ne 3 ] && echo "vulnerability database out of reach: not checked" && exit 0; exit $$code; }
+
+clean-tree: ## fail if the steps before changed a committed file
+	@git diff --exit-code --stat || { echo "the tree changed: commit what was generated"; exit 1; }
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target for FUZZTIME
+	for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	  echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+bench: build ## the Go benchmarks, with allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+deps: deps-c deps-e2e ## everything that the tests need beside Go
+
+deps-c: ## clang and wasm-ld from Debian, for the policies in C
+	@command -v clang >/dev/null && command -v wasm-ld >/dev/null || { \
+	  echo "installing clang and lld"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y clang lld >/dev/null; }
+
+deps-e2e: ## the official SDKs, from npm and PyPI, and curl
+	@command -v curl >/dev/null || { echo "installing curl"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y curl >/dev/null; }
+	cd e2e/node && npm ci --silent --no-audit --no-fund
+	[ -x e2e/python/.venv/bin/python ] || python3 -m venv e2e/python/.venv
+	e2e/python/.venv/bin/pip install --quiet --disable-pip-version-check -r e2e/python/requirements.txt
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) go install $(GOLANGCI_LINT)
+
+$(TOOLS)/govulncheck:
+	GOBIN=$(TOOLS) go install $(GOVULNCHECK)
+
+clean: ## remove what was built
+	rm -rf bin .tools plugins/dist/*.wasm e2e/node/node_modules e2e/python/.venv

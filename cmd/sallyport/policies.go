@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/plugins"
+	"github.com/sallyport-dev/sallyport/runtime"
+)
+
+// readPolicies reads the modules of the configured policies.
+func readPolicies(configured []config.Policy) ([]runtime.Policy, error) {
+	all := make([]runtime.Policy, 0, len(configured))
+	for i := range configured {
+		p := &configured[i]
+		wasm, err := readModule(p)
+		if err != nil {
+			return nil, fmt.Errorf("policy %q: %w", p.Name, err)
+		}
+		all = append(all, runtime.Policy{
+			Name: p.Name, Wasm: wasm, Hooks: p.Hooks, Veto: p.Veto, Config: p.Config,
+			Limits: runtime.Limits(p.Limits), Grants: runtime.Grants(p.Grants),
+		})
+	}
+	return all, nil
+}
+
+func readModule(p *config.Policy) ([]byte, error) {
+	if p.Builtin != "" {
+		return plugins.Builtin(p.Builtin)
+	}
+	return os.ReadFile(p.Path)
+}
