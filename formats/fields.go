@@ -104,13 +104,15 @@ func (s *scanner) field(relevant fields, seen *fields) (field, *Error) {
 	return f, nil
 }
 
-// looksLikeField rules out nearly every key that cannot fold to a field's name, by its first character.
+// looksLikeField rules out nearly every key that cannot fold to a field's name, by its first two characters. Of all
+// letters only K and S have look-alikes beyond ASCII, and no name has one of them in the second place.
 func looksLikeField(key []byte) bool {
-	if len(key) == 0 || len(key) > longestField {
-		return false
+	if len(key) < 2 {
+		return len(key) == 1 && key[0]|0x20 == 'n'
 	}
-	switch key[0] | 0x20 {
-	case 'm', 's', 'i', 'b', 'n', 'r', 'g':
+	switch [2]byte{key[0] | 0x20, key[1] | 0x20} {
+	case [2]byte{'m', 'o'}, [2]byte{'m', 'a'}, [2]byte{'s', 't'}, [2]byte{'s', 'e'}, [2]byte{'i', 'n'},
+		[2]byte{'b', 'a'}, [2]byte{'r', 'e'}, [2]byte{'g', 'e'}:
 		return true
 	}
 	return key[0] >= utf8.RuneSelf

@@ -33,15 +33,14 @@ type Body struct {
 // ever disagreeing about it: one JSON object, valid UTF-8, and every field that decides something there only once,
 // in its one spelling and of its one type. It allocates nothing unless it refuses.
 func (b *Body) Inspect(r *Route, body []byte) *Error {
-	*b = Body{Choices: 1, Models: b.Models[:0], route: r}
+	*b = Body{Choices: 1, Models: b.Models[:0], route: r, scan: scanner{buf: body, limit: MaxDepth}}
 	s := &b.scan
-	s.reset(body, MaxDepth, false)
 	if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) {
 		s.fail(byteOrderMark, 0)
 	}
 	var seen fields
 	var within []byte // the key whose value is being read
-	if c := s.blank(); c != '{' {
+	if s.blank() != '{' {
 		s.fail(expectedObject, s.pos)
 	}
 	for ok := s.object(); ok; ok = s.member() {

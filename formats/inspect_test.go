@@ -3,6 +3,8 @@ package formats
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 )
@@ -179,6 +181,49 @@ func TestInspectRefuses(t *testing.T) {
 	}
 }
 
+// TestInspectAccepts lists keys and values that are near to what is refused.
+func TestInspectAccepts(t *testing.T) {
+	for _, member := range []string{
+		`"modell":1`, `"mode":1`, `"nn":1`, `"":1`, `"\n":1`, `"\u006e\u006e":1`, `"mod\u0065ls":1`, `"\ud834\udd1emodel":1`, `"\ud834model":1`,
+		`"ſtrea":1`, `"Kelvin":1`, `"messages":1,"messages":2`, `"\/\b\"":1`, `"metadata":{"model":1,"model":2,"Model":3}`, `"n":null`, `"n":"x"`,
+		`"stream_options":{"Model":1,"stream":1,"stream":2}`, `"service_tier":null`, `"max_tokens":-1`, `"requests":1,"Requests":2`,
+		`"` + strings.Repeat("s", 80) + `":1`, `"` + strings.Repeat(`\u0073`, 80) + `":1`,
+	} {
+		var b Body
+		if err := b.Inspect(&chatRoute, []byte(`{"model":"m",`+member+`}`)); err != nil {
+			t.Errorf("%s: %v", member, err)
+		}
+	}
+}
+
+func TestWriteSplicedStopsAtAnError(t *testing.T) {
+	body := []byte(`{"model":"m","stream":true}`)
+	var b Body
+	if err := b.Inspect(&chatRoute, body); err != nil {
+		t.Fatal(err)
+	}
+	edits := b.AppendEdits(nil, &chatRoute, []byte(`"upstream"`), true)
+	for room := range SplicedLen(body, edits) {
+		n, err := WriteSpliced(&narrow{room}, body, edits)
+		if n != room || !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("room for %d: wrote %d, %v", room, n, err)
+		}
+	}
+}
+
+// narrow is a writer with room for so many bytes.
+type narrow struct{ room int }
+
+func (w *narrow) Write(p []byte) (int, error) {
+	if len(p) > w.room {
+		n := w.room
+		w.room = 0
+		return n, io.ErrShortWrite
+	}
+	w.room -= len(p)
+	return len(p), nil
+}
+
 func TestInspectRefusesGemini(t *testing.T) {
 	tests := []struct{ body, code string }{
 		{`{"model":"other"}`, CodeAmbiguousField},
@@ -212,7 +257,7 @@ func TestStrictness(t *testing.T) {
 		{`1_000`, false}, {`Infinity`, false}, {`-Infinity`, false}, {`nan`, false}, {`--1`, false}, {`1.e1`, false}, {`１`, false},
 		{`true`, true}, {`false`, true}, {`null`, true}, {`True`, false}, {`nul`, false}, {`nulll`, false}, {`undefined`, false}, {``, false},
 		{`""`, true}, {`"\"\\\/\b\f\n\r\t"`, true}, {`"\u0000"`, true}, {`"\uD834\uDD1E"`, true}, {`"\ud834"`, true}, {`"\uDd1e\ud834"`, true},
-		{`"\u12"`, false}, {`"\u12g4"`, false}, {`"\U0041"`, false}, {`"\a"`, false}, {`"\'"`, false}, {`"\`, false}, {`"\"`, false}, {`"\u`, false}, {`'a'`, false},
+		{`"\u12"`, false}, {`"\u123"`, false}, {`"\u123g"`, false}, {`"\u123`, false}, {`"\u12g4"`, false}, {`"\U0041"`, false}, {`"\a"`, false}, {`"\'"`, false}, {`"\`, false}, {`"\"`, false}, {`"\u`, false}, {`'a'`, false},
 		{"\"\x1f\"", false}, {"\"\x7f\"", true}, {"\"\t\"", false}, {"\"12345678\x00\"", false}, {"\"1234567\n\"", false}, {"\"\u2028\"", true},
 		{"\"é日本𝄞\"", true}, {`"`, false}, {`"12345678`, false}, {`"1234567890123456789\"`, false}, {`"12345678\\"`, true}, {`"1234567\"90123456\\789"`, true},
 		{`[]`, true}, {`[ ]`, true}, {`[1,[2,{"a":3}]]`, true}, {`[1,]`, false}, {`[,1]`, false}, {`[1 2]`, false}, {`[`, false}, {`]`, false}, {`[}`, false}, {`[1,,2]`, false}, {`["a":1]`, false},
@@ -242,6 +287,19 @@ func TestInvalidUTF8(t *testing.T) {
 			err := b.Inspect(&chatRoute, body)
 			if err == nil || err.Code != CodeInvalidUTF8 {
 				t.Errorf("% x after %d bytes: %v", bad, offset, err)
+			}
+		}
+	}
+}
+
+// TestControlCharacters puts each of them at every offset within the eight bytes read at once.
+func TestControlCharacters(t *testing.T) {
+	for c := range byte(0x80) {
+		for offset := range 17 {
+			body := []byte(`{"model":"m","x":"` + strings.Repeat("a", offset) + string(rune(c)) + `zzzzzzzzzzzz"}`)
+			var b Body
+			if err := b.Inspect(&chatRoute, body); (err == nil) != json.Valid(body) {
+				t.Errorf("%#x after %d bytes: %v", c, offset, err)
 			}
 		}
 	}

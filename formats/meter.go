@@ -85,12 +85,12 @@ func (m *Meter) Event(data []byte) Event {
 	if len(data) == 0 {
 		return 0
 	}
-	if m.route.Format == OpenAI && data[0] == '[' && string(bytes.TrimSpace(data)) == "[DONE]" {
+	if m.route.Format == OpenAI && isDone(data) {
 		m.progress.ended = true
 		return Terminal
 	}
 	before := m.progress
-	m.scan.reset(data, maxAnswerDepth, true)
+	m.scan = scanner{buf: data, limit: maxAnswerDepth, lenient: true}
 	e := m.read()
 	if !m.scan.end() {
 		m.progress = before
@@ -101,6 +101,11 @@ func (m *Meter) Event(data []byte) Event {
 	}
 	m.settle()
 	return e
+}
+
+// isDone recognises openai's end mark, which is the one payload that is not JSON.
+func isDone(data []byte) bool {
+	return len(data) < 16 && string(bytes.TrimSpace(data)) == "[DONE]"
 }
 
 // read walks one event by its dialect.
@@ -119,7 +124,7 @@ func (m *Meter) read() Event {
 // Body reads a whole answer that is not streamed. It returns false if that is not one JSON document: then it was cut.
 func (m *Meter) Body(b []byte) bool {
 	s := &m.scan
-	s.reset(b, maxAnswerDepth, true)
+	*s = scanner{buf: b, limit: maxAnswerDepth, lenient: true}
 	switch {
 	case m.route.Free():
 		s.skip()

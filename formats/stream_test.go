@@ -64,6 +64,7 @@ func TestSplitter(t *testing.T) {
 		{"brackets and escapes in strings", JSONArray, `[{"a":"}]\"\\"},{"\\":"["}]`, []string{`[{"a":"}]\"\\"}|{"a":"}]\"\\"}`, `,{"\\":"["}|{"\\":"["}`, "]|-"}, "-"},
 		{"an empty array", JSONArray, " [ ] ", []string{" [ ]|-"}, "-"},
 		{"values of other kinds", JSONArray, `[1,"a,\"b",null ,[{}]]`, []string{"[1|1", `,"a,\"b"|"a,\"b"`, ",null|null", " ,[{}]|[{}]", "]|-"}, "-"},
+		{"a bare value before a bracket", JSONArray, `[[1],2]`, []string{"[[1]|[1]", ",2|2", "]|-"}, "-"},
 		{"an error that is not in an array", JSONArray, `{"error":{"code":429}}`, []string{`{"error":{"code":429}}|{"error":{"code":429}}`}, "-"},
 		{"cut within an element", JSONArray, `[{"a":1},{"b":"x`, []string{`[{"a":1}|{"a":1}`}, `{"b":"x`},
 		{"cut behind a comma", JSONArray, `[{"a":1},`, []string{`[{"a":1}|{"a":1}`}, "-"},

@@ -121,7 +121,7 @@ func (s *stream) pump(w io.Writer) error {
 }
 
 // relayEvents writes the whole events in the buffer, in one piece as far as they stand together, and keeps the
-// part of an event behind them.
+// part of an event behind them. The end of a JSON array is held back while the answer is not complete.
 func (s *stream) relayEvents(w io.Writer) error {
 	x := s.exchange
 	from, to := 0, 0
@@ -130,7 +130,7 @@ func (s *stream) relayEvents(w io.Writer) error {
 		if !ok {
 			break
 		}
-		if s.withheld(data) {
+		if s.withheld(data) || x.splitter.Closed() && !x.meter.Complete() { // after the "]" nothing could be said
 			if err := s.write(w, x.buffer[from:to]); err != nil {
 				return err
 			}
@@ -202,9 +202,6 @@ func (s *stream) cut(w io.Writer, cause error) error {
 	x.fail(record.Interrupted, formats.CodeStreamInterrupted, cause)
 	e := &formats.Error{Status: 502, Code: formats.CodeStreamInterrupted,
 		Message: fmt.Sprintf("The provider %q broke off in the middle of its answer.", x.record.Provider)}
-	if x.splitter.Closed() {
-		return cause // nothing can follow a closed array: the connection ends without the end of its body
-	}
 	x.buffer = formats.AppendStreamError(x.buffer[:0], &x.route, e, x.id, s.events)
 	return s.write(w, x.buffer)
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -166,5 +167,44 @@ func TestPanicInAPolicyIsAnAnswer(t *testing.T) {
 	}
 	if r := h.records.wait(t, 0); r.Outcome != record.Broken || !strings.Contains(r.Cause, "boom") {
 		t.Errorf("record: %+v", r)
+	}
+}
+
+const (
+	geminiPart = `{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":0}]}`
+	geminiLast = `{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2}}`
+)
+
+// Gemini without alt=sse streams the elements of a JSON array; what the client gets is an array however it ends.
+func TestGeminiArrayStream(t *testing.T) {
+	facts := []struct {
+		name, sent string
+		want       string // exactly, or up to the error
+		outcome    record.Outcome
+	}{
+		{"whole", "[" + geminiPart + "\r\n,\r\n" + geminiLast + "\n]\n", "[" + geminiPart + "\r\n,\r\n" + geminiLast + "\n]\n", record.Served},
+		{"cut", "[" + geminiPart + "\r\n,\r\n{\"cand", "[" + geminiPart, record.Interrupted},
+		{"closed too early", "[" + geminiPart + "]", "[" + geminiPart, record.Interrupted},
+		{"empty", "[", "[", record.Interrupted},
+	}
+	for _, f := range facts {
+		t.Run(f.name, func(t *testing.T) {
+			h := newHouse(t, formats.Gemini, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nTransfer-Encoding: chunked\r\n\r\n"+chunk(f.sent)+"0\r\n\r\n")
+				_ = c.Close()
+			}))
+			got := text(t, h.post("/v1beta/models/m0:streamGenerateContent", `{"contents":[]}`, "Authorization", "", "X-Goog-Api-Key", testKey).Body)
+			r := h.records.wait(t, 0)
+			var elements []json.RawMessage
+			if err := json.Unmarshal([]byte(got), &elements); err != nil {
+				t.Fatalf("%v in %s", err, got)
+			}
+			if !strings.HasPrefix(got, f.want) || (f.outcome == record.Served) != (got == f.want) || r.Outcome != f.outcome {
+				t.Errorf("%v: %s", r.Outcome, got)
+			}
+			if f.outcome == record.Interrupted && !strings.Contains(string(elements[len(elements)-1]), `"error"`) {
+				t.Errorf("no error at the end: %s", got)
+			}
+		})
 	}
 }
