@@ -121,7 +121,7 @@ func (s *stream) pump(w io.Writer) error {
 }
 
 // relayEvents writes the whole events in the buffer, in one piece as far as they stand together, and keeps the
-// part of an event behind them. The end of a JSON array is held back while the answer is not complete.
+// part of an event behind them.
 func (s *stream) relayEvents(w io.Writer) error {
 	x := s.exchange
 	from, to := 0, 0
@@ -130,7 +130,7 @@ func (s *stream) relayEvents(w io.Writer) error {
 		if !ok {
 			break
 		}
-		if s.withheld(data) || x.splitter.Closed() && !x.meter.Complete() { // after the "]" nothing could be said
+		if s.withheld(data) {
 			if err := s.write(w, x.buffer[from:to]); err != nil {
 				return err
 			}
@@ -145,14 +145,20 @@ func (s *stream) relayEvents(w io.Writer) error {
 	return nil
 }
 
-// withheld reads one event, and reports whether it is the usage that the client did not ask for.
+// withheld reads one event, and reports whether it stays behind: the usage that the client did not ask for, or the
+// end of an array after which a cut could not be told.
 func (s *stream) withheld(data []byte) bool {
-	if data == nil {
-		return false
-	}
 	x := s.exchange
+	if data == nil {
+		return x.splitter.Closed() && !x.meter.Complete()
+	}
+	return s.read(data)&formats.UsageOnly != 0 && x.addsUsage
+}
+
+// read counts an event and lets the meter read it.
+func (s *stream) read(data []byte) formats.Event {
 	s.events++
-	return x.meter.Event(data)&formats.UsageOnly != 0 && x.addsUsage
+	return s.exchange.meter.Event(data)
 }
 
 // write sends what may be sent now.
@@ -176,18 +182,18 @@ func (s *stream) end(w io.Writer, err error) error {
 	if errors.Is(err, upstream.ErrCanceled) {
 		return errClient{err}
 	}
+	drop := false // what is left: the usage that the client did not ask for, or half an event
 	if data := x.splitter.Rest(x.buffer); data != nil {
-		withheld := s.withheld(data)
-		if x.meter.Complete() && !withheld {
-			if err := s.write(w, x.buffer); err != nil {
-				return err
-			}
-		}
+		event := s.read(data)
+		drop = event&formats.Malformed != 0 || event&formats.UsageOnly != 0 && x.addsUsage
 	}
-	if x.meter.Complete() {
+	if !x.meter.Complete() {
+		return err
+	}
+	if drop {
 		return nil
 	}
-	return err
+	return s.write(w, x.buffer)
 }
 
 // cut ends a stream that did not come to its end. The client is told in-band if it is still there, and the
