@@ -1,0 +1,152 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/sallyport-dev/sallyport/identity"
+	"github.com/sallyport-dev/sallyport/record"
+)
+
+// ErrNotRunning is what a Client answers where no gateway listens.
+var ErrNotRunning = errors.New("no gateway is running there")
+
+// Client speaks to the admin API of a running gateway. It implements Keys and Records.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// clientTimeout bounds one request of a Client.
+const clientTimeout = 10 * time.Second
+
+// NewClient returns a client of the API on this host:port.
+func NewClient(address, token string) *Client {
+	return &Client{base: "http://" + address, token: token, http: &http.Client{Timeout: clientTimeout}}
+}
+
+// Running reports whether a gateway answers there: nil, or ErrNotRunning.
+func (c *Client) Running(ctx context.Context) error {
+	return c.do(ctx, http.MethodGet, "/health", nil, nil)
+}
+
+// Issue implements Keys.
+func (c *Client) Issue(ctx context.Context, w identity.Wish) (identity.Key, string, error) {
+	var issued IssuedKey
+	body := wish{Name: w.Name, Team: w.Team, Models: w.Models, Prefix: w.Prefix, Expires: timeOrNil(w.Expires)}
+	if err := c.do(ctx, http.MethodPost, "/admin/v1/keys", body, &issued); err != nil {
+		return identity.Key{}, "", err
+	}
+	return issued.key(), issued.Secret, nil
+}
+
+// Keys implements Keys.
+func (c *Client) Keys(ctx context.Context) ([]identity.Key, error) {
+	var list keyList
+	if err := c.do(ctx, http.MethodGet, "/admin/v1/keys", nil, &list); err != nil {
+		return nil, err
+	}
+	keys := make([]identity.Key, 0, len(list.Keys))
+	for i := range list.Keys {
+		keys = append(keys, list.Keys[i].key())
+	}
+	return keys, nil
+}
+
+// Revoke implements Keys.
+func (c *Client) Revoke(ctx context.Context, idOrName string) (identity.Key, error) {
+	var k Key
+	if err := c.do(ctx, http.MethodPost, "/admin/v1/keys/"+url.PathEscape(idOrName)+"/revoke", nil, &k); err != nil {
+		return identity.Key{}, err
+	}
+	return k.key(), nil
+}
+
+// Find implements Records.
+func (c *Client) Find(ctx context.Context, id string) (record.Record, error) {
+	var raw json.RawMessage
+	if err := c.do(ctx, http.MethodGet, "/admin/v1/requests/"+url.PathEscape(id), nil, &raw); err != nil {
+		return record.Record{}, err
+	}
+	return record.Parse(raw)
+}
+
+// Recent implements Records.
+func (c *Client) Recent(ctx context.Context, limit int, before string) ([]record.Record, error) {
+	var list recordList
+	query := url.Values{"limit": {strconv.Itoa(limit)}, "before": {before}}
+	if err := c.do(ctx, http.MethodGet, "/admin/v1/requests?"+query.Encode(), nil, &list); err != nil {
+		return nil, err
+	}
+	records := make([]record.Record, 0, len(list.Requests))
+	for _, raw := range list.Requests {
+		r, err := record.Parse(raw)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// do sends one request and decodes the answer. An error that the API states comes back as it was worded.
+func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(encoded))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.http.Do(r)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return ErrNotRunning
+	} else if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("reading the admin API's answer: %w", err)
+	}
+	if resp.StatusCode >= 400 {
+		return failure(resp.StatusCode, answer)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// maxAnswer bounds an answer of the API: a thousand records of the largest kind.
+const maxAnswer = 64 << 20
+
+// failure is the error that an answer states.
+func failure(status int, answer []byte) error {
+	var p problem
+	if err := json.Unmarshal(answer, &p); err != nil || p.Error.Message == "" {
+		return fmt.Errorf("the admin API answered %d", status)
+	}
+	if status == http.StatusNotFound {
+		return fmt.Errorf("%w: %s", ErrNotFound, p.Error.Message)
+	}
+	return errors.New(p.Error.Message)
+}
+
+var (
+	_ Keys    = (*Client)(nil)
+	_ Records = (*Client)(nil)
+)
