@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/admin"
+	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/gateway"
+	"github.com/sallyport-dev/sallyport/hostfuncs"
+	"github.com/sallyport-dev/sallyport/identity"
+	"github.com/sallyport-dev/sallyport/record"
+	"github.com/sallyport-dev/sallyport/runtime"
+	"github.com/sallyport-dev/sallyport/state"
+)
+
+// house is a gateway with all its parts, joined.
+type house struct {
+	log      *slog.Logger
+	load     func() (*config.Snapshot, error)
+	state    *state.State
+	keys     *keyring
+	runtime  *runtime.Runtime
+	metrics  *admin.Metrics
+	gateway  *gateway.Gateway
+	current  atomic.Pointer[generation]
+	draining atomic.Bool
+}
+
+// generation is one generation of the configuration, as far as it has to be found again.
+type generation struct {
+	config   *config.Snapshot
+	set      *runtime.Set
+	snapshot *gateway.Snapshot
+}
+
+// openHouse builds the parts, each on those before it. What was opened is closed again if a later part fails.
+func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snapshot, error)) (_ *house, err error) {
+	h := &house{log: log, load: load}
+	defer func() {
+		if err != nil {
+			h.close(ctx)
+		}
+	}()
+	first, err := load()
+	if err != nil {
+		return nil, err
+	}
+	if h.state, err = state.Open(first.Data, state.Options{Log: log}); err != nil {
+		return nil, fmt.Errorf("opening the data folder %s: %w", first.Data, err)
+	}
+	if h.keys, err = newKeyring(h.state, h.declaredKeys); err != nil {
+		return nil, err
+	}
+	h.metrics = admin.NewMetrics(version, func() float64 { return float64(h.state.Dropped()) }, time.Now)
+	h.runtime, err = runtime.New(ctx, runtime.Options{
+		CacheDir: filepath.Join(first.Data, "policies"), Functions: hostfuncs.Functions(),
+		Log: log, Observer: observer{h.metrics},
+	})
+	if err != nil {
+		return nil, err
+	}
+	v, err := h.prepare(ctx, first, nil)
+	if err != nil {
+		return nil, err
+	}
+	h.current.Store(v)
+	h.gateway = gateway.New(log, recorder{h.state, h.metrics}, v.snapshot)
+	return h, nil
+}
+
+// prepare makes a configuration ready to serve: policies compiled and tried, keys digested.
+func (h *house) prepare(ctx context.Context, c *config.Snapshot, previous *gateway.Snapshot) (*generation, error) {
+	directory, err := h.keys.directory(c.Keys)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := readPolicies(c.Policies)
+	if err != nil {
+		return nil, err
+	}
+	set, err := h.runtime.Load(ctx, policies)
+	if err != nil {
+		return nil, err
+	}
+	return &generation{c, set, gateway.NewSnapshot(c, set, directory, previous, set.Close)}, nil
+}
+
+// reload takes the configuration in anew. A good one is swapped in whole; of a bad one the log tells every problem,
+// and the old one keeps serving.
+func (h *house) reload(ctx context.Context) {
+	old := h.current.Load()
+	c, err := h.load()
+	if err == nil {
+		var next *generation
+		if next, err = h.prepare(ctx, c, old.snapshot); err == nil {
+			h.current.Store(next)
+			h.gateway.Swap(next.snapshot)
+			h.warnFixed(old.config, c)
+			h.log.Info("configuration changed", "file", c.File, "policies", policyNames(next.set))
+			return
+		}
+	}
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		for _, p := range problems {
+			h.log.Error("configuration refused: the old one keeps serving", "problem", p.String())
+		}
+		return
+	}
+	h.log.Error("configuration refused: the old one keeps serving", "problem", err)
+}
+
+// warnFixed tells of changes that need a restart.
+func (h *house) warnFixed(old, next *config.Snapshot) {
+	if old.Listen != next.Listen || old.Admin != next.Admin || old.Data != next.Data {
+		h.log.Warn("listen, admin and data take effect at the next start")
+	}
+}
+
+func policyNames(set *runtime.Set) []string {
+	var names []string
+	for _, p := range set.Policies() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// watch reloads when a file changes, until ctx is done.
+func (h *house) watch(ctx context.Context) error {
+	return config.Watch(ctx, func() []string { return h.current.Load().config.Paths() }, func() { h.reload(ctx) })
+}
+
+// adminOptions is what the admin listener serves.
+func (h *house) adminOptions() admin.Options {
+	return admin.Options{
+		Token: h.current.Load().config.Admin.Token, Log: h.log, Metrics: h.metrics,
+		Keys: h.keys, Records: records{h.state}, Policies: h.policies, Ready: h.ready,
+	}
+}
+
+var errDraining = errors.New("shutting down")
+
+func (h *house) ready() error {
+	if h.draining.Load() {
+		return errDraining
+	}
+	return nil
+}
+
+func (h *house) policies() []admin.Policy {
+	var all []admin.Policy
+	for _, p := range h.current.Load().set.Policies() {
+		shown := admin.Policy{Name: p.Name, Digest: p.Digest, Size: p.Size, Veto: p.Veto}
+		for _, hook := range p.Hooks {
+			shown.Hooks = append(shown.Hooks, hook.String())
+		}
+		all = append(all, shown)
+	}
+	return all
+}
+
+func (h *house) declaredKeys() []config.Key {
+	if v := h.current.Load(); v != nil {
+		return v.config.Keys
+	}
+	return nil
+}
+
+// close closes the parts in reverse. The gateway has been shut down before.
+func (h *house) close(ctx context.Context) {
+	if h.runtime != nil {
+		if err := h.runtime.Close(ctx); err != nil {
+			h.log.Error("closing the policy runtime", "error", err)
+		}
+	}
+	if h.state != nil {
+		if err := h.state.Close(); err != nil {
+			h.log.Error("closing the data folder", "error", err)
+		}
+	}
+}
+
+// recorder hands every record to the metrics and to the log.
+type recorder struct {
+	state   *state.State
+	metrics *admin.Metrics
+}
+
+func (r recorder) Begin() { r.metrics.Begin() }
+
+func (r recorder) Record(rec *record.Record) {
+	r.metrics.Record(rec)
+	r.state.Record(rec)
+}
+
+// observer hands what the runtime observes to the metrics.
+type observer struct{ metrics *admin.Metrics }
+
+func (o observer) HookDone(policy string, hook abi.Hook, took time.Duration, failure runtime.Failure) {
+	reason := ""
+	if failure != runtime.NoFailure {
+		reason = failure.String()
+	}
+	o.metrics.HookDone(policy, hook, took, reason)
+}
+
+var (
+	_ gateway.Policies   = (*runtime.Set)(nil)
+	_ gateway.Identities = (*identity.Directory)(nil)
+	_ gateway.Recorder   = recorder{}
+	_ runtime.Observer   = observer{}
+)
