@@ -104,7 +104,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 // rescue turns a panic into an answer and a record.
 func (x *exchange) rescue() {
 	if p := recover(); p != nil {
-		x.refuse(broken(fmt.Errorf("panic: %v\n%s", p, debug.Stack())))
+		x.refuse(broken(panicked(p)))
 		x.finish()
 	}
 }
@@ -116,13 +116,31 @@ func (x *exchange) finish() {
 		return
 	}
 	x.over = true
-	g := x.gateway
-	g.watcher.remove(&x.watch)
+	defer x.letGo()
+	x.gateway.watcher.remove(&x.watch)
 	x.trip.Close()
-	x.price()
+	x.settle()
 	x.leaveRecord()
+}
+
+// settle prices the exchange. It may run where nothing else would catch a panic, after the handler has returned.
+func (x *exchange) settle() {
+	defer func() {
+		if p := recover(); p != nil {
+			x.fail(record.Broken, formats.CodeInternalError, panicked(p))
+		}
+	}()
+	x.price()
+}
+
+// letGo gives back what the exchange holds, and the exchange itself.
+func (x *exchange) letGo() {
+	g := x.gateway
 	x.snapshot.release()
 	x.reset()
 	g.idle.Put(x)
 	g.open.Done()
 }
+
+// panicked is a panic as the cause of a failure, with its stack for the log.
+func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }

@@ -84,8 +84,7 @@ func New(log *slog.Logger, recorder Recorder, first *Snapshot) *Gateway {
 
 // Serve accepts connections until Shutdown. It closes the listener.
 func (g *Gateway) Serve(l net.Listener) error {
-	go g.watcher.run()
-	defer g.watcher.close()
+	go g.watcher.run() // until Shutdown: clients also leave while the last exchanges drain
 	if err := g.server.Serve(listener{l}); err != nil {
 		return fmt.Errorf("serving %s: %w", l.Addr(), err)
 	}
@@ -101,7 +100,7 @@ func (g *Gateway) Swap(next *Snapshot) {
 }
 
 // Shutdown stops accepting, and waits for the exchanges under way until ctx is done; the clients of those that are
-// left are cut off. When it returns, every exchange is settled and recorded.
+// left are cut off. When it returns, every exchange is over and recorded. It is called once, after Serve began.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	err := g.server.ShutdownWithContext(ctx)
 	done := make(chan struct{})
@@ -112,6 +111,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		g.watcher.dismiss()
 		<-done
 	}
+	g.watcher.close()
 	g.current.Load().release()
 	return err
 }

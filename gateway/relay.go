@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/formats"
@@ -74,7 +73,7 @@ func (s *stream) WriteTo(w io.Writer) (n int64, err error) {
 	x := s.exchange
 	defer func() {
 		if p := recover(); p != nil {
-			x.fail(record.Broken, formats.CodeInternalError, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			x.fail(record.Broken, formats.CodeInternalError, panicked(p))
 			err = errors.New("panic while relaying")
 		}
 	}()

@@ -170,6 +170,27 @@ func TestPanicInAPolicyIsAnAnswer(t *testing.T) {
 	}
 }
 
+// After the answer a panic hurts neither the client nor the process, and leaves a record.
+func TestPanicWhilePricing(t *testing.T) {
+	for _, streamed := range []string{"false", "true"} {
+		h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, request []byte, c net.Conn) {
+			if strings.Contains(string(request), `"stream":true`) {
+				_, _ = io.WriteString(c, streamHead+chunk(event1+event3+usage+done)+"0\r\n\r\n")
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "+itoa(len(wholeAnswer))+"\r\n\r\n"+wholeAnswer)
+		}))
+		h.policies.price = func(*abi.Pricing) abi.Answer { panic("boom") }
+		resp := h.post("/v1/chat/completions", `{"model":"m0","stream":`+streamed+`}`)
+		if got := text(t, resp.Body); resp.StatusCode != 200 || streamed == "true" && got != event1+event3+done {
+			t.Errorf("client got %d %s", resp.StatusCode, got)
+		}
+		if r := h.records.wait(t, 0); r.Outcome != record.Broken || r.Usage[abi.Input] == 0 || !strings.Contains(r.Cause, "boom") {
+			t.Errorf("record: %+v", r)
+		}
+	}
+}
+
 const (
 	geminiPart = `{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":0}]}`
 	geminiLast = `{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2}}`
