@@ -6,7 +6,8 @@ import (
 )
 
 // chooseStep asks the policies which step to try, and holds them to what may be tried: a step at most once in an
-// exchange, and nothing after a rejection. Without a usable verdict the lowest priority decides.
+// exchange. Without a usable verdict the lowest priority decides. After a rejection for good it is not called: that
+// is an answer.
 func (x *exchange) chooseStep() (*config.Step, *refusal) {
 	call := &x.choice
 	if x.trip.Canceled() {
@@ -17,7 +18,7 @@ func (x *exchange) chooseStep() (*config.Step, *refusal) {
 	}
 	call.Attempt++
 	fallback := x.byPriority()
-	if fallback < 0 || call.LastError == abi.Rejected {
+	if fallback < 0 {
 		return nil, x.exhausted()
 	}
 	answer := x.snapshot.Policies.ChooseStep(call)

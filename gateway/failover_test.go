@@ -159,6 +159,14 @@ func TestAuthenticateVerdicts(t *testing.T) {
 			c.Identity = &abi.Identity{Name: "n", Models: []string{"m1", "x*"}}
 			return abi.Given
 		}, 403, "model_not_allowed"},
+		{"may use it by name", func(c *abi.Authentication) abi.Answer {
+			c.Identity = &abi.Identity{Name: "n", Models: []string{"m0"}}
+			return abi.Given
+		}, 200, ""},
+		{"may use what its name only begins", func(c *abi.Authentication) abi.Answer {
+			c.Identity = &abi.Identity{Name: "n", Models: []string{"m"}}
+			return abi.Given
+		}, 403, "model_not_allowed"},
 		{"may use it by prefix", func(c *abi.Authentication) abi.Answer {
 			c.Identity = &abi.Identity{Name: "n", Models: []string{"m*"}}
 			return abi.Given

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
@@ -120,6 +121,41 @@ func TestCutStreams(t *testing.T) {
 				t.Errorf("outcome %v, want %v", r.Outcome, f.outcome)
 			}
 		})
+	}
+}
+
+// After a cut the client's connection ends, so that nobody takes what follows for the rest.
+func TestConnectionEndsAfterACut(t *testing.T) {
+	h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+		_, _ = io.WriteString(c, streamHead+chunk(event1))
+		_ = c.Close()
+	}))
+	c, err := net.Dial("tcp", h.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, rawRequest(chatLine, `{"model":"m0","stream":true}`))
+	if got := text(t, c); !strings.HasSuffix(got, "0\r\n\r\n") {
+		t.Errorf("%q", got)
+	}
+}
+
+// A provider that has said the end of its stream and keeps the connection open holds nobody up: the gap between two
+// reads would be an hour here.
+func TestStreamEndsThoughTheProviderLingers(t *testing.T) {
+	release := make(chan struct{})
+	h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+		_, _ = io.WriteString(c, streamHead+chunk(event1+event3+done))
+		<-release
+	}))
+	defer close(release)
+	h.config.Chains["m0"].Timeouts.Gap, h.config.Chains["m0"].Timeouts.Total = time.Hour, time.Hour
+	if got := text(t, h.post("/v1/chat/completions", `{"model":"m0","stream":true}`).Body); got != event1+event3+done {
+		t.Errorf("%q", got)
+	}
+	if r := h.records.wait(t, 0); r.Outcome != record.Served {
+		t.Errorf("%v", r.Outcome)
 	}
 }
 

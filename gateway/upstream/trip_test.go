@@ -72,25 +72,46 @@ func roundTrip(pool *Pool, trip *Trip) (string, error) {
 
 // An answer that nobody asked for, on an idle connection, must never reach the next caller (trap 1).
 func TestUnsolicitedAnswerIsDropped(t *testing.T) {
-	injected := make(chan struct{})
+	inject, injected := make(chan struct{}), make(chan struct{})
 	pool := provider(t, func(n int, c net.Conn, next func() bool) {
 		for next() {
 			_, _ = io.WriteString(c, answer("fine"))
 			if n == 0 {
+				<-inject
 				_, _ = io.WriteString(c, answer("INJECT"))
 				close(injected)
 			}
 		}
 	})
 	var trip Trip
-	for i := range 2 {
-		got, err := roundTrip(pool, &trip)
-		if err != nil || got != "fine" {
-			t.Fatalf("round trip %d: %q, %v", i, got, err)
+	if got, err := roundTrip(pool, &trip); err != nil || got != "fine" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	close(inject)
+	<-injected
+	if got, err := roundTrip(pool, &trip); err != nil || got != "fine" {
+		t.Errorf("after the injection: %q, %v", got, err)
+	}
+}
+
+// A connection whose answer was not read to its end is never used again.
+func TestHalfReadConnectionIsDropped(t *testing.T) {
+	pool := provider(t, func(n int, c net.Conn, next func() bool) {
+		for next() {
+			if n == 0 {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+				continue
+			}
+			_, _ = io.WriteString(c, answer("fine"))
 		}
-		if i == 0 {
-			<-injected
-		}
+	})
+	var trip Trip
+	if err := trip.Send(pool, testRequest()); err != nil {
+		t.Fatal(err)
+	}
+	trip.Close()
+	if got, err := roundTrip(pool, &trip); err != nil || got != "fine" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
