@@ -109,6 +109,9 @@ func TestHalfReadConnectionIsDropped(t *testing.T) {
 	if err := trip.Send(pool, testRequest()); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := io.ReadFull(&trip, make([]byte, len("abc"))); err != nil {
+		t.Fatal(err)
+	}
 	trip.Close()
 	if got, err := roundTrip(pool, &trip); err != nil || got != "fine" {
 		t.Errorf("%q, %v", got, err)
