@@ -6,6 +6,8 @@
 // the one description from which the SDKs' constants and SPEC.md's tables are generated; numbers are append-only.
 package abi
 
+//go:generate go run ./gen
+
 // Version is the version of the contract. A guest states the version that it was built for by the name of the
 // module that it imports, so the two never have to be compared.
 const Version = 1

@@ -17,7 +17,7 @@ type Snapshot struct {
 	Listen       string // host:port of the data listener; default 127.0.0.1:8080
 	Prefix       string // put before every data path; "" or "/x/y" without a trailing slash
 	Data         string // absolute path of the folder of state and caches
-	PolicyDir    string // absolute path; "" if the file names none
+	PolicyDir    string // absolute path, of a folder that may be made later; "" if the file names none
 	PublicModels bool   // model lists without a key; default false
 	MaxBody      int    // largest request body in bytes; default 32 MiB
 	Admin        Admin
@@ -73,7 +73,7 @@ type Step struct {
 	Price     *abi.PriceRow
 }
 
-// Timeouts bound one attempt. All are per attempt, First and Gap per read.
+// Timeouts bound one attempt. All are per attempt, Gap per read.
 type Timeouts struct {
 	Connect   time.Duration // TCP connect; default 3s
 	TLS       time.Duration // TLS handshake; default 5s

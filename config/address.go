@@ -1,0 +1,145 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/sallyport-dev/sallyport/formats"
+)
+
+// listen reads the address of a listener: host:port, where no host means all interfaces and port 0 any free one.
+func (v value) listen(target *string) {
+	s, ok := v.plain()
+	if !ok {
+		return
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host != "" && !isHost(host) || !isPort(port, 0) {
+		v.fail("must be host:port, such as 127.0.0.1:8080")
+		return
+	}
+	*target = s
+}
+
+// prefix reads a path that is put before others: "" or "/x/y".
+func (v value) prefix() string {
+	s, ok := v.text()
+	if !ok || s == "" {
+		return ""
+	}
+	if s[0] != '/' || !isPath(s) || strings.Contains(s, "%") {
+		v.fail(`must be empty, or a path such as /llm that begins with "/" and does not end with it`)
+		return ""
+	}
+	return s
+}
+
+// baseURL reads the address of a provider.
+func (v value) baseURL(p *Provider) {
+	s, ok := v.plain()
+	if !ok {
+		return
+	}
+	// Messages do not quote the URL, and not what url.Parse says of it: people put credentials into URLs.
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
+		v.fail("must be a URL that begins with https:// or http://")
+	case u.User != nil:
+		v.fail("must not hold a user or a password: credentials go into api_key")
+	case strings.ContainsAny(s, "?#"):
+		v.fail("must not hold a query or a fragment: use query")
+	case !isHost(u.Hostname()):
+		v.fail("must name a host")
+	case u.Port() == "" && strings.HasSuffix(u.Host, ":") || u.Port() != "" && !isPort(u.Port(), 1):
+		v.fail("must have a port from 1 to 65535, or none")
+	default:
+		p.TLS, p.HostHeader = u.Scheme == "https", u.Host
+		port := u.Port()
+		if port == "" {
+			port = map[bool]string{true: "443", false: "80"}[p.TLS]
+		}
+		p.Host = net.JoinHostPort(u.Hostname(), port)
+		v.basePath(p, s)
+	}
+}
+
+// basePath takes the path of a base URL as it is written: a provider sees its own spelling.
+func (v value) basePath(p *Provider, s string) {
+	_, rest, _ := strings.Cut(s, "://")
+	slash := strings.IndexByte(rest, '/')
+	if slash < 0 {
+		return
+	}
+	path := strings.TrimSuffix(rest[slash:], "/")
+	const model = "{model}"
+	switch {
+	case path != "" && !isPath(strings.Replace(path, model, "model", 1)):
+		v.fail("has a path with empty or dot segments, or with characters that a path must not hold")
+	case strings.Contains(path, model) && p.Format != formats.OpenAI && p.Format != formats.NumFormats:
+		v.fail("may hold %s for openai providers only", model)
+	case p.Format == formats.Anthropic && strings.HasSuffix(path, "/v1"), p.Format == formats.Gemini && strings.HasSuffix(path, "/v1beta"):
+		v.fail("must end before the version: %s is put behind it", path[strings.LastIndexByte(path, '/'):])
+	default:
+		p.Path = path
+	}
+}
+
+// isPath says whether a path is absolute and means the same to everybody: printable, nothing unescaped that has to be
+// escaped, no empty or dot segments, no slash at the end.
+func isPath(s string) bool {
+	rest, ok := strings.CutPrefix(s, "/")
+	if !ok {
+		return false
+	}
+	for segment := range strings.SplitSeq(rest, "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsAny(plain, "/\\") {
+			return false
+		}
+		if strings.ContainsFunc(segment, notInSegment) {
+			return false
+		}
+	}
+	return true
+}
+
+// notInSegment is true of characters that RFC 3986 does not allow in a segment of a path.
+func notInSegment(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+		return false
+	}
+	return !strings.ContainsRune("-._~!$&'()*+,;=:@%", r)
+}
+
+// isHost says whether s is a host name or an IP address without a zone. Underscores are not in any standard and are
+// in the names of many container networks.
+func isHost(s string) bool {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return ip.Zone() == ""
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
+			return false
+		}
+	}
+	return len(s) <= 253
+}
+
+func notInLabel(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+		return false
+	}
+	return true
+}
+
+// isPort says whether s is a port number from low.
+func isPort(s string, low uint64) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n >= low
+}

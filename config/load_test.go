@@ -1,0 +1,275 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/formats"
+)
+
+// environment returns a look-up of variables, given as name and value in turn.
+func environment(pairs ...string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+// write puts a file into a folder of the test and returns its path.
+func write(t testing.TB, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// mustLoad loads a text that is right.
+func mustLoad(t *testing.T, text string, env ...string) *Snapshot {
+	t.Helper()
+	s, err := Load(write(t, t.TempDir(), "policies.yaml", text), environment(env...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+const whole = `
+version: 1
+listen: ":9000"
+prefix: /llm
+data: state
+policy_dir: plugins
+public_models: true
+max_body: 1MiB
+admin: {listen: "127.0.0.1:9001", token: "${TOKEN}"}
+providers:
+  - {name: deepseek, format: openai, base_url: "https://API.deepseek.com/v1/", api_key: "${DEEPSEEK}"}
+  - name: azure
+    format: openai
+    base_url: https://me.openai.azure.com:8443/openai/deployments/{model}
+    auth_header: api-key
+    query: {api-version: 2026-01-01, x: "a b"}
+    headers: {x-team: core}
+    include_usage: false
+    api_key: abc
+  - {name: claude, format: anthropic, base_url: "http://[::1]"}
+models:
+  - {alias: deepseek, provider: deepseek, model: deepseek-v4-flash, context: 128000, price: {input: 0.27, output: 1.10, cache_read: 0.07}}
+  - {alias: gpt, provider: azure, model: "gpt <5>", context: 200000}
+  - {alias: sonnet, provider: claude, model: claude-sonnet-4-5}
+chains:
+  - name: coding
+    strategy: weighted
+    timeouts: {connect: 1s, gap: 1m30s}
+    steps: [{model: deepseek, priority: 1, weight: 50}, {model: gpt, priority: 2}]
+teams: [{name: research}]
+keys:
+  - {name: ci, key: "${CI}", team: research, models: [coding, "claude-*"], expires: 2027-01-01}
+  - {name: open, key: 0123456789abcdef, expires: 2027-01-01T02:00:00+02:00}
+policies:
+  - {name: default, wasm: "builtin:default", hooks: [authenticate, choose_step], grants: {identities: read}}
+  - name: hours
+    wasm: ./plugins/hours.wasm
+    hooks: [authenticate]
+    veto: true
+    config: {tz: "${TZ}", days: [1, 2.50, null], deep: {on: true, from: 2026-01-01}}
+    limits: {fuel: 10000000, time: 100ms, memory: 16MiB}
+    grants: {inputs: [credential, request.headers.x-team]}
+`
+
+func TestLoadWhole(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "policies.yaml", whole)
+	for _, name := range []string{"hours.wasm", "b.wasm", "a.wasm", ".hidden.wasm", "x.tmp.wasm", "~y.wasm", "notes.txt"} {
+		write(t, dir, "plugins/"+name, "")
+	}
+	secret := strings.Repeat("s", 16)
+	got, err := Load(file, environment("TOKEN", secret, "DEEPSEEK", "sk-1", "CI", "ci-"+secret, "TZ", `Europe/"Berlin"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deepseek := &Provider{
+		Name: "deepseek", Format: formats.OpenAI, TLS: true, Host: "API.deepseek.com:443", HostHeader: "API.deepseek.com",
+		Path: "/v1", Credential: "sk-1", AuthHeader: "Authorization", IncludeUsage: true,
+	}
+	azure := &Provider{
+		Name: "azure", Format: formats.OpenAI, TLS: true, Host: "me.openai.azure.com:8443", HostHeader: "me.openai.azure.com:8443",
+		Path: "/openai/deployments/{model}", Credential: "abc", AuthHeader: "Api-Key", Query: "api-version=2026-01-01&x=a+b",
+		Headers: []Header{{"X-Team", "core"}},
+	}
+	claude := &Provider{
+		Name: "claude", Format: formats.Anthropic, Host: "[::1]:80", HostHeader: "[::1]", AuthHeader: "X-Api-Key", IncludeUsage: true,
+	}
+	price := &abi.PriceRow{
+		abi.Input: 270_000_000, abi.Output: 1_100_000_000, abi.CacheRead: 70_000_000, abi.CacheWrite5m: 270_000_000,
+		abi.CacheWrite1h: 270_000_000, abi.Reasoning: 1_100_000_000, abi.AudioInput: 270_000_000, abi.AudioOutput: 1_100_000_000,
+	}
+	first := Step{Alias: "deepseek", Provider: deepseek, Model: "deepseek-v4-flash", ModelJSON: []byte(`"deepseek-v4-flash"`), Price: price}
+	second := Step{Alias: "gpt", Provider: azure, Model: "gpt <5>", ModelJSON: []byte(`"gpt <5>"`)}
+	third := Step{Alias: "sonnet", Provider: claude, Model: "claude-sonnet-4-5", ModelJSON: []byte(`"claude-sonnet-4-5"`)}
+	alias := func(s Step, context int) *Chain {
+		return &Chain{
+			Name: s.Alias, Alias: true, Format: s.Provider.Format, Steps: []Step{s}, Context: context,
+			Choices:  []abi.Step{{Model: s.Alias, Provider: s.Provider.Name, Priority: 1, Weight: 1, Price: s.Price}},
+			Timeouts: Timeouts{3 * time.Second, 5 * time.Second, time.Minute, time.Minute, 15 * time.Minute},
+		}
+	}
+	newYear := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	want := &Snapshot{
+		File: file, Listen: ":9000", Prefix: "/llm", Data: filepath.Join(dir, "state"), PolicyDir: filepath.Join(dir, "plugins"),
+		PublicModels: true, MaxBody: 1 << 20, Admin: Admin{"127.0.0.1:9001", secret},
+		Providers: []*Provider{deepseek, azure, claude},
+		Chains: map[string]*Chain{
+			"deepseek": alias(first, 128000), "gpt": alias(second, 200000), "sonnet": alias(third, 0),
+			"coding": {
+				Name: "coding", Format: formats.OpenAI, Steps: []Step{first, second}, Context: 200000,
+				Choices: []abi.Step{
+					{Model: "deepseek", Provider: "deepseek", Priority: 1, Weight: 50, Price: price},
+					{Model: "gpt", Provider: "azure", Priority: 2, Weight: 1},
+				},
+				Timeouts: Timeouts{time.Second, 5 * time.Second, time.Minute, 90 * time.Second, 15 * time.Minute},
+			},
+		},
+		Names: []string{"coding", "deepseek", "gpt", "sonnet"},
+		Keys: []Key{
+			{Name: "ci", Secret: "ci-" + secret, Team: "research", Models: []string{"coding", "claude-*"}, Expires: newYear},
+			{Name: "open", Secret: "0123456789abcdef", Expires: newYear},
+		},
+		Policies: []Policy{
+			{Name: "default", Builtin: "default", Hooks: []abi.Hook{abi.Authenticate, abi.ChooseStep}, Grants: Grants{Identities: true}, Line: 35},
+			{
+				Name: "hours", Path: filepath.Join(dir, "plugins/hours.wasm"), Hooks: []abi.Hook{abi.Authenticate}, Veto: true,
+				Config: json.RawMessage(`{"tz":"Europe/\"Berlin\"","days":[1,2.50,null],"deep":{"on":true,"from":"2026-01-01"}}`),
+				Limits: Limits{10_000_000, 100 * time.Millisecond, 16 << 20},
+				Grants: Grants{Inputs: []string{"credential", "request.headers.x-team"}}, Line: 36,
+			},
+			{Name: "a", Path: filepath.Join(dir, "plugins/a.wasm")},
+			{Name: "b", Path: filepath.Join(dir, "plugins/b.wasm")},
+		},
+	}
+	for i := range got.Keys { // the zone of a time is not part of its meaning
+		got.Keys[i].Expires = got.Keys[i].Expires.UTC()
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %s\nwant %s", dump(got), dump(want))
+	}
+	paths := []string{file, want.PolicyDir, want.Policies[1].Path, want.Policies[2].Path, want.Policies[3].Path}
+	if got := got.Paths(); !slices.Equal(got, paths) {
+		t.Errorf("Paths() = %q, want %q", got, paths)
+	}
+}
+
+func dump(s *Snapshot) string {
+	text, _ := json.MarshalIndent(s, "", " ")
+	return string(text)
+}
+
+func TestLoadDefaults(t *testing.T) {
+	s := mustLoad(t, "version: 1")
+	dir := filepath.Dir(s.File)
+	want := &Snapshot{
+		File: s.File, Listen: "127.0.0.1:8080", Data: filepath.Join(dir, "data"), MaxBody: 32 << 20,
+		Admin: Admin{Listen: "127.0.0.1:8081"}, Chains: map[string]*Chain{},
+		Policies: []Policy{{
+			Name: "default", Builtin: "default", Hooks: []abi.Hook{abi.Authenticate, abi.ChooseStep, abi.PriceResponse},
+			Grants: Grants{Identities: true},
+		}},
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("got  %s\nwant %s", dump(s), dump(want))
+	}
+}
+
+// A file that lists no policies on purpose gets none; one that has no policies section gets the built-in one.
+func TestLoadWithoutPolicies(t *testing.T) {
+	if s := mustLoad(t, "{version: 1, policies: []}"); len(s.Policies) != 0 {
+		t.Errorf("policies: [] gave %v", s.Policies)
+	}
+}
+
+func TestLoadPolicyDirThatIsMadeLater(t *testing.T) {
+	s := mustLoad(t, "{version: 1, policy_dir: later}")
+	if s.PolicyDir != filepath.Join(filepath.Dir(s.File), "later") || len(s.Policies) != 1 {
+		t.Errorf("got %s", dump(s))
+	}
+}
+
+func TestExample(t *testing.T) {
+	var asked []string
+	s, err := Load("../policies.example.yaml", func(name string) (string, bool) {
+		asked = append(asked, name)
+		return strings.Repeat(name, 4), true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Providers) != 5 || len(s.Names) != 6 || len(s.Keys) != 1 || len(s.Policies) < 1 {
+		t.Errorf("got %s", dump(s))
+	}
+	// The commented policy must be right as well: it is what people will copy.
+	text, err := os.ReadFile("../policies.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, dir, "policies/office-hours.wasm", "")
+	write(t, dir, "plugins/.keep", "")
+	const comment = "\n# - name: office-hours"
+	head, tail, found := strings.Cut(string(text), comment)
+	if !found {
+		t.Fatalf("no %q", comment)
+	}
+	file := write(t, dir, "policies.yaml", head+strings.ReplaceAll(comment+tail, "\n#", "\n "))
+	s, err = Load(file, func(name string) (string, bool) { return strings.Repeat(name, 4), true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := s.Policies[len(s.Policies)-1]; last.Name != "office-hours" || !last.Veto {
+		t.Errorf("last policy is %+v", last)
+	}
+	if !slices.Contains(asked, "OPENAI_API_KEY") {
+		t.Errorf("variables asked for: %q", asked)
+	}
+}
+
+func TestLoadMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"), environment())
+	var problems Problems
+	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &problems) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if got, err := Find("elsewhere.yaml"); got != "elsewhere.yaml" || err != nil {
+		t.Errorf("an explicit file gave %q, %v", got, err)
+	}
+	if _, err := os.Stat("/etc/sallyport/policies.yaml"); err != nil {
+		if _, err := Find(""); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("nothing there gave %v", err)
+		}
+	}
+	write(t, ".", "policies.yaml", "")
+	if got, err := Find(""); got != "policies.yaml" || err != nil {
+		t.Errorf("a file here gave %q, %v", got, err)
+	}
+}

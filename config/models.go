@@ -1,0 +1,85 @@
+package config
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/formats"
+)
+
+// defaultTimeouts are those of a chain that does not say, and of every alias.
+func defaultTimeouts() Timeouts {
+	return Timeouts{
+		Connect: 3 * time.Second, TLS: 5 * time.Second, FirstByte: time.Minute, Gap: time.Minute, Total: 15 * time.Minute,
+	}
+}
+
+// maxContext is more tokens than any model can read.
+const maxContext = 1_000_000_000
+
+// model reads one entry of models, which becomes a chain of one step.
+func (l *loading) model(v value) {
+	c := &Chain{Alias: true, Timeouts: defaultTimeouts()}
+	step := Step{}
+	ok := v.object([]field{
+		required("alias", func(v value) {
+			c.Name = v.modelName()
+			l.modelNames.claim(v, c.Name)
+		}),
+		required("provider", func(v value) { step.Provider = v.provider() }),
+		required("model", func(v value) { step.Model = v.providerModel() }),
+		optional("context", func(v value) {
+			n, _ := v.integer(1, maxContext)
+			c.Context = int(n)
+		}),
+		optional("price", func(v value) { step.Price = v.price() }),
+	})
+	if !ok || c.Name == "" {
+		return
+	}
+	step.Alias = c.Name
+	step.ModelJSON = []byte(`"` + step.Model + `"`) // no character of it needs an escape
+	c.Format = formats.NumFormats
+	if step.Provider != nil {
+		c.Format = step.Provider.Format
+		c.add(step, 1, 1)
+	}
+	l.snapshot.Chains[c.Name] = c
+}
+
+// add appends a step and what choose_step sees of it.
+func (c *Chain) add(step Step, priority, weight int64) {
+	c.Steps = append(c.Steps, step)
+	c.Choices = append(c.Choices, abi.Step{
+		Model: step.Alias, Provider: step.Provider.Name, Priority: priority, Weight: weight, Price: step.Price,
+	})
+}
+
+// provider reads a reference to a provider.
+func (v value) provider() *Provider {
+	name, ok := v.text()
+	if !ok {
+		return nil
+	}
+	p, found := v.load.providers[name]
+	if !found {
+		v.fail("there is no provider %s%s", quote(v.written()), didYouMean(v.written(), known(v.load.providers)))
+	}
+	return p
+}
+
+// providerModel reads the provider's name of a model. It goes into a JSON body between quotes as it is.
+func (v value) providerModel() string {
+	s, ok := v.text()
+	if !ok {
+		return ""
+	}
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || r == '"' || r == '\\' || r == unicode.ReplacementChar }
+	if s == "" || len(s) > formats.MaxModel || s != strings.TrimSpace(s) || strings.ContainsFunc(s, odd) {
+		v.fail("must be 1 to %d bytes of printable text without quotes and backslashes", formats.MaxModel)
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-dev/sallyport/formats"
+)
+
+// authHeaders are the headers in which the providers of each format expect their credential.
+var authHeaders = [formats.NumFormats]string{"Authorization", "X-Api-Key", "X-Goog-Api-Key"}
+
+// provider reads one entry of providers.
+func (l *loading) provider(v value) {
+	p := &Provider{Format: formats.NumFormats, IncludeUsage: true}
+	ok := v.object([]field{
+		required("name", func(v value) {
+			p.Name = v.name()
+			l.providerNames.claim(v, p.Name)
+		}),
+		required("format", func(v value) { v.format(p) }),
+		required("base_url", func(v value) { v.baseURL(p) }),
+		optional("api_key", func(v value) { p.Credential, _ = v.secret(1) }),
+		optional("auth_header", func(v value) { v.authHeader(p) }),
+		optional("query", func(v value) { p.Query = v.query() }),
+		optional("headers", func(v value) { p.Headers = v.headers(p) }),
+		optional("include_usage", func(v value) { v.boolean(&p.IncludeUsage) }),
+	}, "api_keys")
+	if !ok || p.Name == "" {
+		return
+	}
+	l.providers[p.Name] = p
+	l.snapshot.Providers = append(l.snapshot.Providers, p)
+}
+
+// format reads the dialect of a provider. It leaves formats.NumFormats where there is none.
+func (v value) format(p *Provider) {
+	var names []string
+	for f := range formats.NumFormats {
+		names = append(names, f.String())
+	}
+	if name, ok := v.choice(names...); ok {
+		p.Format, _ = formats.Parse(name)
+		p.AuthHeader = authHeaders[p.Format]
+	}
+}
+
+func (v value) authHeader(p *Provider) {
+	name, ok := v.text()
+	if !ok {
+		return
+	}
+	if message := checkHeader(name); message != "" {
+		v.fail("%s", message)
+		return
+	}
+	p.AuthHeader = http.CanonicalHeaderKey(name)
+}
+
+// query reads extra query parameters, and returns them encoded in the order of the file.
+func (v value) query() string {
+	var parts []string
+	v.mapping(func(name string, child value) {
+		if s, ok := child.text(); ok {
+			parts = append(parts, url.QueryEscape(name)+"="+url.QueryEscape(s))
+		}
+	})
+	return strings.Join(parts, "&")
+}
+
+// headers reads extra request headers. The one that carries the credential is not among them.
+func (v value) headers(p *Provider) (headers []Header) {
+	seen := map[string]bool{}
+	if p.Credential != "" {
+		seen[p.AuthHeader] = true
+	}
+	v.mapping(func(name string, child value) {
+		s, ok := child.text()
+		if !ok {
+			return
+		}
+		message := checkHeader(name)
+		canonical := http.CanonicalHeaderKey(name)
+		switch {
+		case message != "":
+			child.fail("%s", message)
+		case seen[canonical]:
+			child.fail("is given twice: once by another spelling, or as the header of the credential")
+		case s != strings.TrimSpace(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
+			child.fail("must be printable ASCII without white space at its ends")
+		default:
+			seen[canonical] = true
+			headers = append(headers, Header{canonical, s})
+		}
+	})
+	return headers
+}
+
+// ownHeaders are those that the gateway writes itself: a second one would let two parsers disagree about the request.
+var ownHeaders = [...]string{
+	"Accept-Encoding", "Connection", "Content-Length", "Content-Type", "Expect", "Host", "Keep-Alive",
+	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// checkHeader says what is wrong with the name of an extra header; "" if nothing is.
+func checkHeader(name string) string {
+	switch {
+	case name == "" || strings.ContainsFunc(name, notInToken):
+		return "must be the name of a header"
+	case slices.Contains(ownHeaders[:], http.CanonicalHeaderKey(name)):
+		return "is a header that the gateway writes itself"
+	}
+	return ""
+}
+
+// notInToken is true of characters that RFC 9110 does not allow in the name of a header.
+func notInToken(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+		return false
+	}
+	return !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}

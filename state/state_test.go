@@ -1,0 +1,211 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// plenty is a disk that is never full.
+func plenty(string) (uint64, error) { return 1 << 40, nil }
+
+// openState opens dir for the length of a test.
+func openState(t testing.TB, dir string, opts Options) *State {
+	t.Helper()
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Free == nil {
+		opts.Free = plenty
+	}
+	s, err := Open(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeState(t, s) })
+	return s
+}
+
+func closeState(t testing.TB, s *State) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+}
+
+// logged is a logger whose lines a test can read.
+func logged() (*slog.Logger, *bytes.Buffer) {
+	var lines bytes.Buffer
+	return slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelInfo})), &lines
+}
+
+func TestOneProcessHasTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	first := openState(t, dir, Options{})
+	if _, err := Open(dir, Options{Free: plenty}); !errors.Is(err, ErrLocked) {
+		t.Fatalf("a second Open returns %v, want %v", err, ErrLocked)
+	}
+	closeState(t, first)
+	openState(t, dir, Options{})
+}
+
+func TestOpenRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("no such device")
+	tests := []struct {
+		name string
+		dir  string
+		free func(string) (uint64, error)
+		want error
+	}{
+		{"a file", file, plenty, os.ErrExist},
+		{"a full disk", t.TempDir(), func(string) (uint64, error) { return spaceToOpen - 1, nil }, ErrDiskFull},
+		{"a disk that does not answer", t.TempDir(), func(string) (uint64, error) { return 0, broken }, broken},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := Open(tt.dir, Options{Free: tt.free})
+			if s != nil || err == nil || tt.want != os.ErrExist && !errors.Is(err, tt.want) {
+				t.Fatalf("got %v, %v, want %v", s, err, tt.want)
+			}
+			if tt.want == os.ErrExist {
+				return
+			}
+			openState(t, tt.dir, Options{}) // the lock was given back
+		})
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	s := openState(t, t.TempDir(), Options{})
+	closeState(t, s)
+	closeState(t, s)
+}
+
+func TestFolderIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	openState(t, dir, Options{})
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the data folder has mode %v, %v, want 0700", info.Mode().Perm(), err)
+	}
+}
+
+// damage overwrites the beginning of a file of a closed database.
+func damage(t *testing.T, file string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(content, bytes.Repeat([]byte{0xa5}, 64))
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBrokenRequestLogIsSetAside(t *testing.T) {
+	dir := t.TempDir()
+	s := openState(t, dir, Options{})
+	digest := storeKey(t, s, "ci")
+	s.Record(exchange(time.Now()))
+	closeState(t, s)
+	damage(t, filepath.Join(dir, requestsFolder, "MANIFEST"))
+
+	log, lines := logged()
+	s = openState(t, dir, Options{Log: log})
+	if !strings.Contains(lines.String(), "level=ERROR") || !strings.Contains(lines.String(), "set aside") {
+		t.Errorf("nothing loud was logged: %s", lines)
+	}
+	if aside, _ := filepath.Glob(filepath.Join(dir, "requests.broken-*", "MANIFEST")); len(aside) != 1 {
+		t.Errorf("set aside: %q, want one folder", aside)
+	}
+	if id, ok := s.Lookup(&digest); !ok || id.Name != "ci" {
+		t.Errorf("the key is gone: %+v, %t", id, ok)
+	}
+	r := exchange(time.Now())
+	s.Record(r)
+	if _, err := s.Find(context.Background(), r.ID); err != nil {
+		t.Errorf("the new log does not work: %v", err)
+	}
+}
+
+func TestBrokenLedgerFailsClosed(t *testing.T) {
+	dir := t.TempDir()
+	s := openState(t, dir, Options{})
+	storeKey(t, s, "ci")
+	closeState(t, s)
+	manifest := filepath.Join(dir, ledgerFolder, "MANIFEST")
+	damage(t, manifest)
+	before, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := Open(dir, Options{Free: plenty, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "opening the ledger") {
+		t.Fatalf("got %v, want an error of the ledger", err)
+	}
+	after, err := os.ReadFile(manifest)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the broken ledger was touched: %v", err)
+	}
+}
+
+func TestSpaceWatch(t *testing.T) {
+	var free atomic.Uint64
+	var failure error
+	log, lines := logged()
+	w := &spaceWatch{least: 800, log: log, free: func(string) (uint64, error) { return free.Load(), failure }}
+	tests := []struct {
+		name    string
+		free    uint64
+		failure error
+		low     bool
+		says    string
+	}{
+		{"plenty", 10_000, nil, false, ""},
+		{"at the bound", 800, nil, false, ""},
+		{"below it", 799, nil, true, "nearly full"},
+		{"still below it", 10, nil, true, ""},
+		{"back at the bound is not enough", 800, nil, true, ""},
+		{"nor just above it", 899, nil, true, ""},
+		{"no answer changes nothing", 900, errors.New("stale handle"), true, "stale handle"},
+		{"an eighth above it", 900, nil, false, "space again"},
+		{"no answer changes nothing either way", 0, errors.New("stale handle"), false, "stale handle"},
+	}
+	for _, tt := range tests {
+		lines.Reset()
+		free.Store(tt.free)
+		failure = tt.failure
+		w.check()
+		if w.low.Load() != tt.low {
+			t.Errorf("%s: low is %t, want %t", tt.name, w.low.Load(), tt.low)
+		}
+		if (lines.Len() > 0) != (tt.says != "") || !strings.Contains(lines.String(), tt.says) {
+			t.Errorf("%s: it says %q, want %q", tt.name, lines, tt.says)
+		}
+	}
+}
+
+func TestFreeSpaceAsksTheFileSystem(t *testing.T) {
+	if free, err := freeSpace(t.TempDir()); err != nil || free == 0 {
+		t.Errorf("got %d, %v", free, err)
+	}
+	if _, err := freeSpace(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want %v", err, os.ErrNotExist)
+	}
+}
