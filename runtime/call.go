@@ -1,0 +1,208 @@
+package runtime
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/sallyport-dev/sallyport/abi"
+)
+
+// Call is what a host function sees of the guest's call that it serves. It belongs to the guest's instance, is
+// reused for the next call, and must not be kept.
+type Call struct {
+	Policy string   // name of the policy that runs
+	Hook   abi.Hook // abi.NumHooks while an instance is being made: no hook runs then
+	Veto   bool     // the policy is asked for a veto
+
+	// Exactly one of these is set while a hook runs; all are nil while an instance is being made.
+	Authentication *abi.Authentication
+	StepChoice     *abi.StepChoice
+	Pricing        *abi.Pricing
+
+	// Request is that of whichever is set.
+	Request *abi.Request
+	// Identity is what the identity fields show; nil if there is none (yet).
+	Identity *abi.Identity
+
+	in     *instance
+	memory api.Memory // nil if the guest exports none
+	grants *grants
+	config []byte
+	log    *slog.Logger
+
+	out       outputs
+	found     [maxLookups]*abi.Identity // by handle - 1
+	lookups   int
+	digest    abi.Digest // what Lookup searches for; here because it would escape from a stack
+	hostCalls int
+	logLines  int
+	streams   [2]lineBuffer // standard output and error
+	lastLine  string        // last line logged while the instance was made; explains a refused configuration
+}
+
+// Caps of one call.
+const (
+	maxHostCalls = 10_000
+	maxLookups   = 16
+)
+
+// Read returns the guest's memory from ptr on. The slice is the memory itself: it is valid until the host function
+// returns, and writing to it writes to the guest. It answers false if the range is not within the memory.
+func (c *Call) Read(ptr, length uint32) ([]byte, bool) {
+	if length == 0 {
+		return nil, true
+	}
+	if c.memory == nil {
+		return nil, false
+	}
+	return c.memory.Read(ptr, length)
+}
+
+// Write copies b into the guest's memory. It answers false, and writes nothing, if b does not fit there.
+func (c *Call) Write(ptr uint32, b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	return c.memory != nil && c.memory.Write(ptr, b)
+}
+
+// WriteString is Write for a string.
+func (c *Call) WriteString(ptr uint32, s string) bool {
+	if s == "" {
+		return true
+	}
+	return c.memory != nil && c.memory.WriteString(ptr, s)
+}
+
+// Config returns the policy's configuration, nil if it has none.
+func (c *Call) Config() []byte { return c.config }
+
+// Now returns the time as guests see it.
+func (c *Call) Now() time.Time { return c.in.pool.runtime.now() }
+
+// Random fills b with random bytes.
+func (c *Call) Random(b []byte) { c.in.pool.runtime.random(b) }
+
+// GrantedIdentities reports whether the policy may look identities up.
+func (c *Call) GrantedIdentities() bool { return c.grants.identities }
+
+// GrantedField reports whether the policy may read a field that needs a grant.
+func (c *Call) GrantedField(field abi.FieldID) bool {
+	_, found := slices.BinarySearch(c.grants.fields, field)
+	return found
+}
+
+// GrantedName reports whether the policy may read the element called name of a field, and returns that name as a
+// string that outlives the guest's memory, so that looking it up costs no allocation.
+func (c *Call) GrantedName(field abi.FieldID, name []byte) (string, bool) {
+	for _, g := range c.grants.named {
+		if g.field == field && string(name) == g.name {
+			return g.name, true
+		}
+	}
+	return "", false
+}
+
+// Lookup finds a stored identity by the digest of its credential and returns its handle, which is above 0 and valid
+// during this call. The identity fields show it from then on, unless a veto is asked for: those show whom the
+// verdict allowed.
+func (c *Call) Lookup(digest []byte) abi.Code {
+	if c.Authentication == nil {
+		return abi.WrongHook
+	}
+	if len(digest) != abi.DigestSize {
+		return abi.BadArgument
+	}
+	if c.lookups == maxLookups {
+		return abi.OverQuota
+	}
+	c.digest = abi.Digest(digest)
+	if c.Authentication.Identities == nil {
+		return abi.NotFound
+	}
+	identity, ok := c.Authentication.Identities.Lookup(&c.digest)
+	if !ok {
+		return abi.NotFound
+	}
+	c.found[c.lookups] = identity
+	c.lookups++
+	if !c.Veto {
+		c.Identity = identity
+	}
+	return abi.Code(c.lookups)
+}
+
+// begin prepares the call for a question.
+func (c *Call) begin(p *binding, q question) {
+	c.Policy = p.name
+	c.Hook = q.hook
+	c.Veto = q.veto
+	c.grants = &p.grants
+	switch q.hook {
+	case abi.Authenticate:
+		c.Authentication, c.Request = q.authentication, q.authentication.Request
+		if q.veto {
+			c.Identity = q.authentication.Identity
+		}
+	case abi.ChooseStep:
+		c.StepChoice, c.Request, c.Identity = q.choice, q.choice.Request, q.choice.Identity
+	case abi.PriceResponse:
+		c.Pricing, c.Request, c.Identity = q.pricing, q.pricing.Request, q.pricing.Identity
+	}
+}
+
+// end forgets the question: an idle instance holds on to nothing of a request.
+func (c *Call) end() {
+	for i := range c.streams {
+		c.flush(i)
+	}
+	c.Hook = abi.NumHooks
+	c.Veto = false
+	c.Authentication, c.StepChoice, c.Pricing, c.Request, c.Identity = nil, nil, nil, nil, nil
+	clear(c.found[:c.lookups])
+	c.lookups, c.hostCalls, c.logLines = 0, 0, 0
+	c.digest = abi.Digest{}
+	if c.out.set|c.out.refused != 0 {
+		c.out = outputs{}
+	}
+}
+
+// lineBuffer gathers what a guest writes to one of its standard streams until a line is complete.
+type lineBuffer struct{ line []byte }
+
+// streamLevels are the levels of the lines of standard output and error.
+var streamLevels = [2]int32{abi.LogInfo, abi.LogWarn}
+
+// writeStream logs what a guest prints, line by line. A line longer than the cap is split.
+func (c *Call) writeStream(stream int, b []byte) {
+	buffer := &c.streams[stream]
+	for len(b) > 0 && c.logLines < maxLogLines {
+		chunk := b[:min(len(b), MaxLogLine-len(buffer.line))]
+		end := bytes.IndexByte(chunk, '\n')
+		if end >= 0 {
+			chunk = chunk[:end]
+		}
+		buffer.line = append(buffer.line, chunk...)
+		b = b[len(chunk):]
+		if end >= 0 {
+			b = b[1:]
+		}
+		if end >= 0 || len(buffer.line) == MaxLogLine {
+			c.flush(stream)
+		}
+	}
+}
+
+// flush logs an unfinished line.
+func (c *Call) flush(stream int) {
+	buffer := &c.streams[stream]
+	if len(buffer.line) == 0 {
+		return
+	}
+	c.WriteLog(streamLevels[stream], buffer.line)
+	buffer.line = buffer.line[:0]
+}

@@ -1,0 +1,47 @@
+package runtime
+
+import "fmt"
+
+// Failure says why a policy gave neither a verdict nor a pass. The set is closed: it is a metric label.
+type Failure uint8
+
+// The failures. Whether an instance survives is part of what they mean: after a failure of the guest's code its
+// memory may be half-written, so the instance is thrown away.
+const (
+	NoFailure   Failure = iota
+	Trap                // the guest trapped, or a host function panicked; the instance is discarded
+	OutOfFuel           // the guest used up limits.fuel; discarded
+	TimedOut            // the guest was past limits.time when it called the host; discarded
+	Exited              // the guest called proc_exit, with whatever code; discarded
+	BadReturn           // the hook returned another number than 0, 1 or 2; discarded
+	GuestError          // the hook returned 1: the policy says itself that it failed
+	BadVerdict          // the hook returned 0, but what it set is no verdict
+	Busy                // no instance came free within limits.time
+	Unavailable         // no instance could be made, or the set is closed
+	NumFailures
+)
+
+var failureNames = [NumFailures]string{
+	"none", "trap", "fuel", "timeout", "exit", "bad_return", "guest_error", "bad_verdict", "busy", "unavailable",
+}
+
+// String returns the failure's name, as in metrics and the log.
+func (f Failure) String() string {
+	if f < NumFailures {
+		return failureNames[f]
+	}
+	return "unknown"
+}
+
+// poisons reports whether an instance that failed like this must not be used again.
+func (f Failure) poisons() bool { return f >= Trap && f <= BadReturn }
+
+// failedCall is a call into a guest that did not end well.
+type failedCall struct {
+	failure Failure
+	cause   error
+}
+
+func (f *failedCall) Error() string { return fmt.Sprintf("%s: %v", f.failure, f.cause) }
+
+func (f *failedCall) Unwrap() error { return f.cause }

@@ -1,0 +1,202 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/runtime/fuel"
+)
+
+// instance is one instance of a guest. It serves one call at a time, and is itself the context of its calls: what a
+// host function gets from wazero is the instance, behind one type assertion.
+type instance struct {
+	// Context is never cancelled. Fuel and the deadline end a call; wazero's own way makes every loop slower and
+	// does not stop recursion.
+	context.Context
+
+	pool  *pool
+	slot  int // its place in the pool
+	mod   api.Module
+	fuel  api.MutableGlobal
+	hooks [abi.NumHooks]api.Function
+	stack [1]uint64 // a hook takes nothing and returns an i32
+
+	deadline time.Duration // of the call that runs, on the runtime's clock
+	stopped  *failedCall   // why a host function ended the call; nil if none did
+	call     Call
+}
+
+// overQuotaFuel is what a host call costs beyond the call's cap, so that a guest that ignores the code is soon out
+// of fuel.
+const overQuotaFuel = 1000
+
+// newInstance makes an instance and brings it up: start section, _initialize, configure.
+func (p *pool) newInstance(slot int) (*instance, error) {
+	in := &instance{Context: context.Background(), pool: p, slot: slot}
+	in.call = Call{Policy: p.key.policy, Hook: abi.NumHooks, in: in, grants: &grants{}, config: p.config, log: p.runtime.log}
+	in.deadline = p.runtime.elapsed() + initTime
+	mod, err := p.module.instantiate(in)
+	if err != nil {
+		return nil, in.startFailed(err)
+	}
+	in.attach(mod)
+	for h := range abi.NumHooks {
+		in.hooks[h] = mod.ExportedFunction(h.String())
+	}
+	err = in.bringUp()
+	in.call.end()
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// startFailed explains an instantiation that failed, most likely in the start section.
+func (in *instance) startFailed(err error) error {
+	in.call.end()
+	if in.stopped != nil {
+		err = in.stopped
+	}
+	return fmt.Errorf("instantiating: %w", err)
+}
+
+// attach finds the memory and the fuel. A host function that the start section calls comes before instantiate has
+// returned, so this runs then already.
+func (in *instance) attach(mod api.Module) {
+	in.mod = mod
+	in.fuel = mod.ExportedGlobal(fuel.Export).(api.MutableGlobal) //nolint:errcheck // fuel.Instrument appended it
+	if in.pool.module.hasMemory {
+		in.call.memory = mod.Memory()
+	}
+}
+
+func (in *instance) bringUp() error {
+	if in.stopped != nil {
+		return fmt.Errorf("running the start section: %w", in.stopped)
+	}
+	if f := in.mod.ExportedFunction(abi.ExportInitialize); f != nil {
+		if _, err := in.run(f, initFuel); err != nil {
+			return fmt.Errorf("running %s: %w", abi.ExportInitialize, err)
+		}
+	}
+	f := in.mod.ExportedFunction(abi.ExportConfigure)
+	if f == nil {
+		return nil
+	}
+	code, err := in.run(f, initFuel)
+	if err != nil {
+		return fmt.Errorf("running %s: %w", abi.ExportConfigure, err)
+	}
+	if code != 0 {
+		return in.refusedConfiguration(code)
+	}
+	return nil
+}
+
+func (in *instance) refusedConfiguration(code int32) error {
+	in.call.end() // an unfinished line is the reason as well as a finished one
+	if in.call.lastLine == "" {
+		return fmt.Errorf("the policy refused its configuration: configure returned %d", code)
+	}
+	return fmt.Errorf("the policy refused its configuration: configure returned %d after logging %q", code, in.call.lastLine)
+}
+
+// run calls a function of the guest with a budget of fuel, and tells how it failed. in.deadline is set.
+func (in *instance) run(f api.Function, budget int64) (int32, *failedCall) {
+	in.stopped = nil
+	in.stack[0] = 0
+	in.fuel.Set(uint64(budget))
+	err := f.CallWithStack(in, in.stack[:])
+	switch {
+	case in.stopped != nil:
+		return 0, in.stopped
+	case err == nil:
+		return int32(in.stack[0]), nil
+	case int64(in.fuel.Get()) < 0:
+		return 0, &failedCall{OutOfFuel, err}
+	default:
+		return 0, &failedCall{Trap, err}
+	}
+}
+
+// ask runs a hook and settles its verdict. It reports whether there was a verdict; without one and without a
+// failure, the policy passed.
+func (in *instance) ask(p *binding, q question, began time.Duration) (bool, *failedCall) {
+	in.deadline = began + p.limits.Time
+	in.call.begin(p, q)
+	code, failed := in.run(in.hooks[q.hook], p.limits.Fuel)
+	if failed == nil {
+		failed = in.judge(code)
+	}
+	in.call.end()
+	return failed == nil && code == abi.ReturnVerdict, failed
+}
+
+// judge turns what a hook returned into a failure, or into nil for a verdict and for a pass.
+func (in *instance) judge(code int32) *failedCall {
+	switch code {
+	case abi.ReturnVerdict:
+		if err := in.call.settle(); err != nil {
+			return &failedCall{BadVerdict, err}
+		}
+		return nil
+	case abi.ReturnPass:
+		return nil
+	case abi.ReturnError:
+		return &failedCall{GuestError, errors.New("the policy answered that it failed")}
+	default:
+		return &failedCall{BadReturn, fmt.Errorf("the hook returned %d, which is neither verdict, error nor pass", code)}
+	}
+}
+
+// admit counts a host call. It answers false if the call may not go on; then the guest is on its way out.
+func (in *instance) admit(mod api.Module) bool {
+	if in.mod == nil {
+		in.attach(mod)
+	}
+	if in.stopped != nil {
+		return false
+	}
+	if late := in.pool.runtime.elapsed() - in.deadline; late > 0 {
+		in.stop(TimedOut, fmt.Errorf("the call was %s past its time when it called the host", late))
+		return false
+	}
+	in.call.hostCalls++
+	if in.call.hostCalls > maxHostCalls {
+		in.fuel.Set(uint64(max(int64(in.fuel.Get())-overQuotaFuel, -1)))
+		return false
+	}
+	return true
+}
+
+// stop ends the guest's call: without fuel it traps at the next point where it is charged. That leaves wazero's
+// state in order, and needs no panic.
+func (in *instance) stop(failure Failure, cause error) {
+	if in.stopped == nil {
+		in.stopped = &failedCall{failure, cause}
+	}
+	in.fuel.Set(math.MaxUint64) // -1: below zero is empty
+}
+
+// close frees the instance. Nothing of ours is open in it, so closing cannot fail in a way that matters.
+func (in *instance) close() {
+	if in.mod != nil {
+		_ = in.mod.Close(context.Background())
+	}
+}
+
+// instanceConfig is how every guest is instantiated: without a name, so that there may be many, and with none of
+// the exports run that a command would have.
+func instanceConfig() wazero.ModuleConfig {
+	return wazero.NewModuleConfig().WithName("").WithStartFunctions()
+}
+
+var _ context.Context = (*instance)(nil)

@@ -1,0 +1,191 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-dev/sallyport/abi"
+)
+
+// Load makes a set of policies, in the order in which they are asked. What a set that is still open uses already
+// is shared: the same module is compiled once, and the same policy keeps its instances. If anything is wrong with
+// any of them there is no set, and the error joins all problems, each beginning with the policy's name.
+func (r *Runtime) Load(ctx context.Context, policies []Policy) (*Set, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrClosed
+	}
+	set := &Set{runtime: r}
+	names := map[string]bool{}
+	var errs []error
+	for i := range policies {
+		p := &policies[i]
+		err := ctx.Err()
+		if err == nil && names[p.Name] {
+			err = errors.New("there is another policy of this name")
+		}
+		names[p.Name] = true
+		var b *binding
+		if err == nil {
+			b, err = r.bind(ctx, p)
+		}
+		if err != nil {
+			errs = append(errs, about(p.Name, err)...)
+			continue
+		}
+		set.add(b)
+	}
+	if len(errs) > 0 {
+		r.release(set.policies).close(ctx)
+		return nil, errors.Join(errs...)
+	}
+	return set, nil
+}
+
+// about puts the policy's name before each of the problems that err joins.
+func about(policy string, err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{fmt.Errorf("policy %q: %w", policy, err)}
+	}
+	var errs []error
+	for _, e := range joined.Unwrap() {
+		errs = append(errs, about(policy, e)...)
+	}
+	return errs
+}
+
+// bind makes one policy ready to be asked.
+func (r *Runtime) bind(ctx context.Context, policy *Policy) (*binding, error) {
+	limits := policy.Limits.withDefaults()
+	granted, grantErr := policy.Grants.compile()
+	if err := errors.Join(checkName(policy.Name), limits.check(), grantErr); err != nil {
+		return nil, err
+	}
+	key := poolKey{
+		policy: policy.Name,
+		module: moduleKey{wasm: sha256.Sum256(policy.Wasm), memory: limits.Memory &^ (pageSize - 1)},
+		config: sha256.Sum256(policy.Config),
+		grants: fmt.Sprintf("%t %q", policy.Grants.Identities, policy.Grants.Inputs),
+	}
+	m, err := r.module(ctx, key.module, policy.Wasm)
+	if err != nil {
+		return nil, err
+	}
+	b := &binding{name: policy.Name, veto: policy.Veto, limits: limits, grants: granted, given: policy.Grants}
+	b.reports = reporter{log: r.log, policy: policy.Name}
+	b.observer = r.observer
+	if b.hooks, err = chooseHooks(policy, m.hooks); err == nil {
+		b.pool, err = r.pool(key, m, policy.Config)
+	}
+	if err != nil {
+		r.releaseModule(m).close(ctx)
+		return nil, err
+	}
+	return b, nil
+}
+
+// checkName refuses names that would make identities ("policy:<name>/<id>") or log lines ambiguous.
+func checkName(name string) error {
+	if name == "" || len(name) > maxName || strings.Contains(name, "/") || !isPrintable([]byte(name)) {
+		return fmt.Errorf("the name must be 1 to %d printable bytes without a slash", maxName)
+	}
+	return nil
+}
+
+// chooseHooks says where a policy is asked.
+func chooseHooks(policy *Policy, exported []abi.Hook) ([]abi.Hook, error) {
+	hooks := exported
+	var errs []error
+	if len(policy.Hooks) > 0 {
+		hooks = slices.Compact(slices.Sorted(slices.Values(policy.Hooks)))
+		for _, h := range hooks {
+			if !slices.Contains(exported, h) {
+				errs = append(errs, fmt.Errorf("is bound to the hook %s, but does not export it", h))
+			}
+		}
+	}
+	if policy.Veto && !slices.Contains(hooks, abi.Authenticate) {
+		errs = append(errs, fmt.Errorf("veto works at the hook %s only, to which it is not bound", abi.Authenticate))
+	}
+	return hooks, errors.Join(errs...)
+}
+
+// module returns the compiled module for a key, with one more user.
+func (r *Runtime) module(ctx context.Context, key moduleKey, wasm []byte) (*module, error) {
+	m := r.modules[key]
+	if m == nil {
+		var err error
+		if m, err = r.newModule(ctx, key, wasm); err != nil {
+			return nil, err
+		}
+		r.modules[key] = m
+	}
+	m.users++
+	return m, nil
+}
+
+// pool returns the pool for a key, with one more user. The module's user passes to a new pool; an old one has its
+// own, so that this one is given back.
+func (r *Runtime) pool(key poolKey, m *module, config []byte) (*pool, error) {
+	if p := r.pools[key]; p != nil {
+		p.users++
+		m.users--
+		return p, nil
+	}
+	p, err := newPool(r, key, m, slices.Clone(config))
+	if err != nil {
+		return nil, err
+	}
+	p.users++
+	r.pools[key] = p
+	return p, nil
+}
+
+// garbage is what nothing uses any more. It is closed after Runtime.mu has been let go, because closing waits for
+// calls to end.
+type garbage struct {
+	pools   []*pool
+	modules []*module
+}
+
+// release gives back what bindings hold. Runtime.mu is held.
+func (r *Runtime) release(bindings []*binding) (g garbage) {
+	for _, b := range bindings {
+		p := b.pool
+		if p.users--; p.users > 0 {
+			continue
+		}
+		g.pools = append(g.pools, p)
+		if r.pools[p.key] == p {
+			delete(r.pools, p.key)
+		}
+		g.modules = append(g.modules, r.releaseModule(p.module).modules...)
+	}
+	return g
+}
+
+func (r *Runtime) releaseModule(m *module) (g garbage) {
+	if m.users--; m.users > 0 {
+		return g
+	}
+	if r.modules[m.key] == m {
+		delete(r.modules, m.key)
+	}
+	return garbage{modules: []*module{m}}
+}
+
+// close closes pools before the modules that their instances are of.
+func (g garbage) close(ctx context.Context) {
+	for _, p := range g.pools {
+		p.close()
+	}
+	for _, m := range g.modules {
+		_ = m.close(ctx) // nothing of ours is open in it
+	}
+}

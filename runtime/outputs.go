@@ -1,0 +1,168 @@
+package runtime
+
+import (
+	"math/bits"
+	"slices"
+
+	"github.com/sallyport-dev/sallyport/abi"
+)
+
+// outputs is what a guest has set in its call. A value that is out of range is refused when it is set, so what is
+// here is in range; whether it adds up to a verdict is decided when the guest returns.
+type outputs struct {
+	set     outputSet // have a value
+	refused outputSet // had a value refused and got no good one since
+
+	handle   int64
+	id       string
+	name     string
+	team     string
+	models   []string
+	expires  int64
+	status   int64
+	message  string
+	step     int64
+	stop     int64
+	cost     int64
+	portions [abi.NumDimensions]int64
+}
+
+// outputSet is a set of output fields, a bit each.
+type outputSet uint64
+
+func outputBit(field abi.FieldID) outputSet { return 1 << (field - abi.FieldAllowHandle) }
+
+func setOf(fields ...abi.FieldID) outputSet {
+	var s outputSet
+	for _, f := range fields {
+		s |= outputBit(f)
+	}
+	return s
+}
+
+func (s outputSet) has(field abi.FieldID) bool { return s&outputBit(field) != 0 }
+
+// first returns the field with the lowest id of a set that is not empty.
+func (s outputSet) first() abi.FieldID {
+	return abi.FieldAllowHandle + abi.FieldID(bits.TrailingZeros64(uint64(s)))
+}
+
+// Caps of outputs, in bytes and elements.
+const (
+	maxName    = 128 // of allow.id, allow.name, allow.team and an element of allow.models
+	maxModels  = 64
+	maxMessage = 512
+	// maxExpires is the last millisecond of the year 9999, beyond which time.Time has no JSON.
+	maxExpires = 253_402_300_799_999
+)
+
+// SetText stores an output of kind Bytes, or an element of a list of them. The caller has made sure that field is
+// an output of the running hook; value may be guest memory, and is copied.
+func (c *Call) SetText(field abi.FieldID, index int32, value []byte) abi.Code {
+	if field == abi.FieldAllowModels {
+		return c.out.setModel(index, value)
+	}
+	o := &c.out
+	switch field {
+	case abi.FieldAllowID:
+		return o.setText(field, &o.id, value, 1, maxName)
+	case abi.FieldAllowName:
+		return o.setText(field, &o.name, value, 0, maxName)
+	case abi.FieldAllowTeam:
+		return o.setText(field, &o.team, value, 0, maxName)
+	case abi.FieldDenyMessage:
+		return o.setText(field, &o.message, value, 0, maxMessage)
+	}
+	return abi.BadArgument
+}
+
+func (o *outputs) setText(field abi.FieldID, to *string, value []byte, least, most int) abi.Code {
+	if len(value) < least || len(value) > most || !isPrintable(value) {
+		return o.refuse(field)
+	}
+	*to = string(value)
+	return o.accept(field)
+}
+
+// setModel stores an element of allow.models. Elements come without gaps, and one that was refused stays missed:
+// a policy that ignored the code would otherwise allow more, or other, models than it meant to.
+func (o *outputs) setModel(index int32, value []byte) abi.Code {
+	const field = abi.FieldAllowModels
+	if index < 0 || int(index) > len(o.models) || index >= maxModels || !isModelPattern(value) {
+		return o.refuse(field)
+	}
+	if int(index) == len(o.models) {
+		o.models = append(o.models, "")
+	}
+	o.models[index] = string(value)
+	o.set |= outputBit(field)
+	return abi.OK
+}
+
+// isModelPattern reports whether value is an exact name or "prefix*".
+func isModelPattern(value []byte) bool {
+	star := slices.Index(value, '*')
+	return len(value) >= 1 && len(value) <= maxName && isPrintable(value) && (star < 0 || star == len(value)-1)
+}
+
+// SetInt stores an output of kind Int, or an element of a list of them.
+func (c *Call) SetInt(field abi.FieldID, index int32, value int64) abi.Code {
+	o := &c.out
+	switch field {
+	case abi.FieldAllowHandle:
+		return o.setInt(field, &o.handle, value, 1, int64(c.lookups))
+	case abi.FieldAllowExpires:
+		return o.setInt(field, &o.expires, value, 1, maxExpires)
+	case abi.FieldDenyStatus:
+		if value == 503 {
+			return o.setInt(field, &o.status, value, 503, 503)
+		}
+		return o.setInt(field, &o.status, value, 400, 499)
+	case abi.FieldChosenStep:
+		return o.setInt(field, &o.step, value, 0, int64(len(c.StepChoice.Steps))-1)
+	case abi.FieldStop:
+		most := int64(1)
+		if c.StepChoice.Attempt <= 1 {
+			most = 0 // there is no last error yet that the client could get
+		}
+		return o.setInt(field, &o.stop, value, 0, most)
+	case abi.FieldCost:
+		return o.setInt(field, &o.cost, value, 0, int64(abi.MaxCost))
+	case abi.FieldCostBreakdown:
+		return o.setPortion(index, value)
+	}
+	return abi.BadArgument
+}
+
+func (o *outputs) setInt(field abi.FieldID, to *int64, value, least, most int64) abi.Code {
+	if value < least || value > most {
+		return o.refuse(field)
+	}
+	*to = value
+	return o.accept(field)
+}
+
+func (o *outputs) setPortion(index int32, value int64) abi.Code {
+	const field = abi.FieldCostBreakdown
+	if index < 0 || int(index) >= len(o.portions) || value < 0 || value > int64(abi.MaxCost) {
+		return o.refuse(field)
+	}
+	o.portions[index] = value
+	o.set |= outputBit(field)
+	return abi.OK
+}
+
+func (o *outputs) accept(field abi.FieldID) abi.Code {
+	o.set |= outputBit(field)
+	o.refused &^= outputBit(field)
+	return abi.OK
+}
+
+// Refuse notes that the guest tried to set an output and could not. Unless it then sets it well, its answer is no
+// verdict: a policy that ignores the code would otherwise allow, or charge, something that it did not mean.
+func (c *Call) Refuse(field abi.FieldID) abi.Code { return c.out.refuse(field) }
+
+func (o *outputs) refuse(field abi.FieldID) abi.Code {
+	o.refused |= outputBit(field)
+	return abi.BadArgument
+}

@@ -1,0 +1,141 @@
+// Package runtime compiles policies, keeps their instances in pools, bounds every call and asks them in order. Its
+// one job is to turn untrusted WebAssembly into verdicts that are safe to act on: whatever a guest does, the caller
+// gets an answer in time, and an answer that was checked.
+//
+// It is the sole owner of wazero and imports abi and runtime/fuel; hostfuncs and cmd/sallyport import it. It knows
+// nothing of HTTP, of storage or of what the host functions mean.
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/sallyport-dev/sallyport/abi"
+)
+
+// Options are what a Runtime needs from outside. The zero value works: no disk cache, no host functions, no log.
+type Options struct {
+	CacheDir  string           // compiled code is kept here between starts; "" keeps it in memory only
+	Functions []Function       // what guests may import from abi.ModulePolicy
+	Log       *slog.Logger     // failures and the guests' own log lines; nil discards them
+	Observer  Observer         // told of every hook call; nil for none
+	Now       func() time.Time // the clock that guests see; nil means time.Now
+	Random    func([]byte)     // fills with random bytes for guests; nil means crypto/rand
+}
+
+// Observer is told how long each policy took at a hook and whether it failed. It is called on the request path, by
+// many goroutines at once, and must not block.
+type Observer interface {
+	HookDone(policy string, hook abi.Hook, took time.Duration, failure Failure)
+}
+
+// Function implements one function of abi.ModulePolicy. Its type is the one that abi.Functions states; parameters
+// come on the stack in their order, and results replace them from the front. It may be called by many guests at
+// once, each with a Call of its own.
+type Function struct {
+	Name string
+	Call func(c *Call, stack []uint64)
+}
+
+// Runtime holds what all sets of policies share: the compiled modules, the pools of instances and the compiler's
+// cache. Its methods may be called by several goroutines.
+type Runtime struct {
+	cache     wazero.CompilationCache
+	functions map[string]hostFunction // implemented or stubbed, by their names in abi.ModulePolicy
+	wasi      map[string]hostFunction
+	log       *slog.Logger
+	observer  Observer
+	now       func() time.Time
+	random    func([]byte)
+	epoch     time.Time // what elapsed counts from
+
+	mu      sync.Mutex // guards what follows; held while modules are compiled, never while a hook is asked
+	closed  bool
+	modules map[moduleKey]*module
+	pools   map[poolKey]*pool
+}
+
+// ErrClosed is what Load answers after Close.
+var ErrClosed = errors.New("the policy runtime is closed")
+
+// New makes a Runtime. It fails if a function is not in the contract or the cache's folder cannot be used.
+func New(_ context.Context, o Options) (*Runtime, error) {
+	r := &Runtime{
+		wasi:     wasiFunctions(),
+		log:      o.Log,
+		observer: o.Observer,
+		now:      o.Now,
+		random:   o.Random,
+		epoch:    time.Now(),
+		modules:  map[moduleKey]*module{},
+		pools:    map[poolKey]*pool{},
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.observer == nil {
+		r.observer = unobserved{}
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.random == nil {
+		r.random = func(b []byte) { _, _ = rand.Read(b) } // never fails: crypto/rand ends the process instead
+	}
+	var err error
+	if r.functions, err = policyFunctions(o.Functions); err != nil {
+		return nil, err
+	}
+	if r.cache, err = openCache(o.CacheDir); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func openCache(dir string) (wazero.CompilationCache, error) {
+	if dir == "" {
+		return wazero.NewCompilationCache(), nil
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the policy cache: %w", err)
+	}
+	return cache, nil
+}
+
+// Close closes every pool and module, also those of sets that are still open: their hooks fail from then on.
+func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	for _, p := range r.pools {
+		p.close()
+	}
+	var errs []error
+	for _, m := range r.modules {
+		errs = append(errs, m.close(ctx))
+	}
+	clear(r.pools)
+	clear(r.modules)
+	return errors.Join(append(errs, r.cache.Close(ctx))...)
+}
+
+// elapsed is the runtime's own clock: monotonic, and half the price of time.Now, which reads the wall clock too.
+func (r *Runtime) elapsed() time.Duration { return time.Since(r.epoch) }
+
+// unobserved is the Observer of those who gave none.
+type unobserved struct{}
+
+func (unobserved) HookDone(string, abi.Hook, time.Duration, Failure) {}
+
+var _ Observer = unobserved{}

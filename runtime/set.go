@@ -1,0 +1,201 @@
+package runtime
+
+import (
+	"context"
+	"encoding/hex"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
+)
+
+// Set is an immutable list of policies that is asked at the hooks. Its methods may be called by many goroutines at
+// once. Whoever replaces a set closes the old one when nobody asks it any more.
+type Set struct {
+	runtime  *Runtime
+	policies []*binding               // in the order in which they were given
+	asked    [abi.NumHooks][]*binding // by hook; at authenticate without those that are asked for a veto
+	vetoes   []*binding
+	closed   sync.Once
+}
+
+// binding is a policy as a set asks it.
+type binding struct {
+	name     string
+	hooks    []abi.Hook
+	veto     bool
+	limits   Limits
+	given    Grants
+	grants   grants
+	pool     *pool
+	reports  reporter
+	observer Observer
+}
+
+// question is one asking of a hook. Exactly one of the pointers is set.
+type question struct {
+	hook           abi.Hook
+	veto           bool
+	authentication *abi.Authentication
+	choice         *abi.StepChoice
+	pricing        *abi.Pricing
+}
+
+// requestID names the request that the question is about, for the log.
+func (q question) requestID() string {
+	var request *abi.Request
+	switch q.hook {
+	case abi.Authenticate:
+		request = q.authentication.Request
+	case abi.ChooseStep:
+		request = q.choice.Request
+	default:
+		request = q.pricing.Request
+	}
+	if request == nil {
+		return ""
+	}
+	return string(request.ID)
+}
+
+// add appends a policy while the set is made.
+func (s *Set) add(b *binding) {
+	s.policies = append(s.policies, b)
+	for _, h := range b.hooks {
+		if h == abi.Authenticate && b.veto {
+			s.vetoes = append(s.vetoes, b)
+			continue
+		}
+		s.asked[h] = append(s.asked[h], b)
+	}
+}
+
+// Authenticate asks who the request belongs to. A policy that fails denies: the answer is Failed, and a.Policy
+// names it. After an allow every veto is asked.
+func (s *Set) Authenticate(a *abi.Authentication) abi.Answer {
+	a.Policy, a.Identity, a.Status, a.Message = "", nil, 0, ""
+	answer := abi.NoVerdict
+	for _, p := range s.asked[abi.Authenticate] {
+		if answer = p.ask(question{hook: abi.Authenticate, authentication: a}); answer == abi.Failed {
+			a.Policy = p.name
+		}
+		if answer != abi.NoVerdict {
+			break
+		}
+	}
+	if answer != abi.Given || a.Identity == nil {
+		return answer
+	}
+	return s.askVetoes(a)
+}
+
+// askVetoes asks whether anybody objects to the identity that was allowed. The first who does decides.
+func (s *Set) askVetoes(a *abi.Authentication) abi.Answer {
+	for _, p := range s.vetoes {
+		switch p.ask(question{hook: abi.Authenticate, veto: true, authentication: a}) {
+		case abi.Given:
+			return abi.Given
+		case abi.Failed:
+			a.Policy, a.Identity = p.name, nil
+			return abi.Failed
+		}
+	}
+	return abi.Given
+}
+
+// ChooseStep asks which step of the chain to try.
+func (s *Set) ChooseStep(c *abi.StepChoice) abi.Answer {
+	c.Policy, c.Step, c.Stop = "", 0, false
+	return s.firstVerdict(question{hook: abi.ChooseStep, choice: c})
+}
+
+// PriceResponse asks what an attempt costs.
+func (s *Set) PriceResponse(p *abi.Pricing) abi.Answer {
+	p.Policy, p.Cost, p.Breakdown = "", 0, [abi.NumDimensions]abi.NanoUSD{}
+	return s.firstVerdict(question{hook: abi.PriceResponse, pricing: p})
+}
+
+// firstVerdict asks until a policy gives a verdict. One that fails counts as if it had passed.
+func (s *Set) firstVerdict(q question) abi.Answer {
+	without := abi.NoVerdict
+	for _, p := range s.asked[q.hook] {
+		switch p.ask(q) {
+		case abi.Given:
+			return abi.Given
+		case abi.Failed:
+			without = abi.Failed
+		}
+	}
+	return without
+}
+
+// ask asks one policy. NoVerdict means that it passed. A failure has been logged and counted when it returns.
+func (b *binding) ask(q question) abi.Answer {
+	began := b.pool.runtime.elapsed()
+	verdict, failed := b.askInstance(q, began)
+	failure := NoFailure
+	if failed != nil {
+		failure = failed.failure
+	}
+	b.observer.HookDone(b.name, q.hook, b.pool.runtime.elapsed()-began, failure)
+	switch {
+	case failed != nil:
+		b.reports.report(q.hook.String(), q.requestID(), failed)
+		return abi.Failed
+	case verdict:
+		return abi.Given
+	default:
+		return abi.NoVerdict
+	}
+}
+
+// askInstance asks through an instance, which is given back or, if the guest may have left it in disorder, replaced.
+func (b *binding) askInstance(q question, began time.Duration) (bool, *failedCall) {
+	in := b.pool.take()
+	if in == nil {
+		var failed *failedCall
+		if in, failed = b.pool.await(b.limits.Time); failed != nil {
+			return false, failed
+		}
+		began = b.pool.runtime.elapsed() // waiting is not the guest's time
+	}
+	verdict, failed := in.ask(b, q, began)
+	if failed != nil && failed.failure.poisons() {
+		b.pool.discard(in)
+	} else {
+		b.pool.give(in)
+	}
+	return verdict, failed
+}
+
+// Close gives back what the set holds. Instances that no other set uses are closed when their calls have ended,
+// which Close waits for. Hooks that are asked later fail.
+func (s *Set) Close() {
+	s.closed.Do(func() {
+		s.runtime.mu.Lock()
+		unused := s.runtime.release(s.policies)
+		s.runtime.mu.Unlock()
+		unused.close(context.Background())
+	})
+}
+
+// Policies describes the set's policies, in their order.
+func (s *Set) Policies() []PolicyInfo {
+	infos := make([]PolicyInfo, 0, len(s.policies))
+	for _, b := range s.policies {
+		m := b.pool.module
+		infos = append(infos, PolicyInfo{
+			Name:      b.name,
+			Digest:    hex.EncodeToString(m.key.wasm[:]),
+			Size:      m.size,
+			Hooks:     slices.Clone(b.hooks),
+			Veto:      b.veto,
+			Limits:    b.limits,
+			Grants:    Grants{Identities: b.given.Identities, Inputs: slices.Clone(b.given.Inputs)},
+			Stubbed:   slices.Clone(m.stubbed),
+			Instances: b.pool.alive(),
+		})
+	}
+	return infos
+}
