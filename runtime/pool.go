@@ -33,6 +33,7 @@ type pool struct {
 	waiters atomic.Int32
 	freed   chan struct{} // wakes waiters; a token says "look again", not "there is one"
 	growing atomic.Bool   // one more instance is being made because all were in use
+	pending atomic.Int32  // instances that are being made
 
 	mu     sync.Mutex // guards closed and additions to making
 	closed bool
@@ -97,15 +98,20 @@ func (p *pool) takeFrom(ticket *int) *instance {
 	return nil
 }
 
-// await hands out an instance when all are in use: one that comes back or one that is made meanwhile, off the
-// request path, whichever is first.
+// patience is how long a call waits at most for an instance that is being made. A Go guest takes some 20 ms to come
+// up, several times that where processors are scarce, and its init fuel bounds it; to refuse everybody for that time
+// would punish them for one call's trap.
+const patience = 5 * time.Second
+
+// await hands out an instance when all are in use: one that comes back within wait, or one that is made meanwhile,
+// off the request path, whichever is first.
 func (p *pool) await(wait time.Duration) (*instance, *failedCall) {
 	p.waiters.Add(1)
 	defer p.waiters.Add(-1)
 	p.grow()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	for {
+	for waited := wait; ; {
 		if in := p.take(); in != nil {
 			return in, nil
 		}
@@ -115,7 +121,11 @@ func (p *pool) await(wait time.Duration) (*instance, *failedCall) {
 		select {
 		case <-p.freed:
 		case <-timer.C:
-			return nil, &failedCall{Busy, errBusy}
+			if p.pending.Load() == 0 || waited >= patience {
+				return nil, &failedCall{Busy, errBusy}
+			}
+			waited += wait
+			timer.Reset(wait)
 		}
 	}
 }
@@ -175,7 +185,9 @@ func (p *pool) refill(slot int, done func()) {
 		done()
 		return
 	}
+	p.pending.Add(1)
 	p.making.Go(func() {
+		defer p.pending.Add(-1)
 		in, err := p.newInstance(slot)
 		done()
 		if err != nil {
