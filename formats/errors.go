@@ -39,9 +39,6 @@ const (
 
 	// The caller may not.
 	CodeInvalidAPIKey   = "invalid_api_key"   // 401: no credential, or one that nobody knows
-	CodeKeyDisabled     = "key_disabled"      // 401
-	CodeKeyRevoked      = "key_revoked"       // 401
-	CodeKeyExpired      = "key_expired"       // 401
 	CodePolicyDenied    = "policy_denied"     // 400 to 499: a policy said no
 	CodeModelNotFound   = "model_not_found"   // 404: no alias or chain of this name
 	CodeModelNotAllowed = "model_not_allowed" // 403

@@ -60,7 +60,7 @@ func (b *Body) Inspect(r *Route, body []byte) *Error {
 		return s.refusal(within)
 	}
 	if r.ModelInBody() && !b.Model.Present() {
-		return Refuse(CodeModelMissing, "model", `the body has no "model"`)
+		return Refuse(CodeModelMissing, "model", `The body has no "model".`)
 	}
 	return nil
 }

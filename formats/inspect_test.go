@@ -145,7 +145,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"{\"\xc3\":1}", CodeInvalidUTF8, `invalid UTF-8 at byte 2 (line 1, column 3): not UTF-8`},
 		{`{"messages":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, CodeTooDeep, `too deep at byte 75 (line 1, column 76): nested deeper than 64 levels, in the value of "messages"`},
 
-		{`{}`, CodeModelMissing, `the body has no "model"`},
+		{`{}`, CodeModelMissing, `The body has no "model".`},
 		{`{"model":""}`, CodeModelMissing, `"model" is empty, at byte 9 (line 1, column 10)`},
 		{`{"model":null}`, CodeInvalidRequest, `"model" must be a string, at byte 9 (line 1, column 10)`},
 		{`{"model":["x"]}`, CodeInvalidRequest, `"model" must be a string, at byte 9 (line 1, column 10)`},

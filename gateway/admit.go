@@ -15,7 +15,7 @@ func (x *exchange) admit() *refusal {
 	switch {
 	case !ok:
 		return bad(&formats.Error{Status: 404, Code: formats.CodeModelNotFound, Param: "model", NoRetry: true,
-			Message: "There is no model " + quote(x.facts.Model) + " here. GET /v1/models lists those that there are."})
+			Message: "There is no model " + quote(x.facts.Model) + " here. GET " + listPath[x.route.Format] + " lists those that there are."})
 	case !mayUse(x.auth.Identity, chain):
 		return denied(403, formats.CodeModelNotAllowed, "This key may not use the model "+quote(x.facts.Model)+".")
 	case chain.Format != x.route.Format:
@@ -25,6 +25,13 @@ func (x *exchange) admit() *refusal {
 	x.chain = chain
 	x.record.Chain = chain.Name
 	return nil
+}
+
+// listPath is where each format lists its models.
+var listPath = [formats.NumFormats]string{
+	formats.OpenAI:    "/v1/models",
+	formats.Anthropic: "/anthropic/v1/models",
+	formats.Gemini:    "/v1beta/models",
 }
 
 // mayUse reports whether an identity may use a chain. Nobody (a public model list) may see all of them.

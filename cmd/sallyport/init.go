@@ -46,6 +46,9 @@ Next:
 
 // writeStarter writes the starter for its owner alone, since it holds the admin token.
 func writeStarter(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(filepath.Clean(file), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists already: it was left as it is", file)

@@ -102,8 +102,10 @@ func (p *program) statement(depth int) {
 			p.expression(depth)
 			p.write("br_if %d", p.choose(p.labels))
 		}
-	case 6, 7, 8:
+	case 6, 7:
 		p.choice(depth)
+	case 8:
+		p.leave(depth)
 	case 9:
 		p.expression(depth)
 		p.expression(depth)
@@ -151,16 +153,40 @@ func (p *program) choice(depth int) {
 	for range cases {
 		p.open("block void")
 	}
-	p.statements(depth + 2)
-	p.expression(depth)
-	targets := p.choose(8)
-	fmt.Fprintf(&p.text, "br_table %d ", targets)
-	for range targets + 1 {
-		fmt.Fprintf(&p.text, "%d ", p.choose(p.labels))
+	for range p.choose(3) {
+		p.leave(depth)
 	}
+	p.statements(depth + 2)
+	p.dispatch(depth, min(cases, 1+p.choose(6)))
 	for range cases {
 		p.close()
 		p.statements(depth + 1)
+	}
+}
+
+// leave writes a switch that leads out of blocks opened before, from within a loop or one arm of an if.
+func (p *program) leave(depth int) {
+	if p.choose(2) == 0 {
+		p.open("loop void")
+		p.guard()
+	} else {
+		p.expression(depth)
+		p.open("if void")
+	}
+	p.expression(depth)
+	p.open("if void")
+	p.dispatch(depth, p.labels)
+	p.close()
+	p.close()
+}
+
+// dispatch writes a br_table to some of the innermost labels.
+func (p *program) dispatch(depth, labels int) {
+	p.expression(depth)
+	targets := p.choose(4)
+	fmt.Fprintf(&p.text, "br_table %d ", targets)
+	for range targets + 1 {
+		fmt.Fprintf(&p.text, "%d ", p.choose(labels))
 	}
 }
 

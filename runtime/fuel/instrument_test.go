@@ -210,3 +210,27 @@ func TestMeteredCallAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations, want none", allocs)
 	}
 }
+
+// TestEveryPathIsPaidFor looks at all paths through real code, through what the storms do, and through switches in
+// which a case is reached by one br_table and falls into a case that is reached by another.
+func TestEveryPathIsPaidFor(t *testing.T) {
+	modules := map[string][]byte{"Go guest": goGuest(t)}
+	for _, s := range storms {
+		modules[s.name] = s.guest.wasm()
+	}
+	for _, cheap := range []string{"nop", "i32.const 1 drop"} {
+		modules["two switches, "+cheap] = run(`
+			block void block void
+			  loop void
+			    local.get 0 if void local.get 0 br_table 0 2 end
+			  end
+			  local.get 0 br_table 0 1
+			end ` + cheap + `
+			end ` + strings.Repeat("i32.const 1 drop ", 10)).wasm()
+	}
+	for name, bin := range modules {
+		if worst, err := fuel.WorstBalance(bin, fuel.DefaultLimits()); err != nil || worst < 0 {
+			t.Errorf("%s: some path executes %d units more than it paid for: %v", name, -worst, err)
+		}
+	}
+}

@@ -2,25 +2,25 @@ package fuel
 
 // region is a stretch of code that is paid for where it begins.
 type region struct {
-	charge   int   // index of the charge
-	cost     int64 // of its instructions
-	switches bool  // a br_table stands in it
+	charge int   // index of the charge
+	cost   int64 // of its instructions
+	hosts  bool  // a br_table stands in it
 
 	// For a region that begins at a case of a switch.
-	reached  int // the region of the br_table by which alone it is reached, other than by falling into it
+	reached  int // the region whose br_table alone leads there, if one does
 	fellFrom int // the region that falls into it
 
 	// Found by share.
 	payer    int   // the region that pays for it, which may be itself
 	shared   int64 // what it pays for others
-	sharedBy int   // the region of the br_table by which these are reached, byNone if there are none
-	advance  int64 // what its own br_table pays in advance
+	sharedBy int   // the region whose br_table leads to those, byNone if there are none
+	advance  int64 // what it pays for those that its own br_table leads to
 }
 
-// By what the end of a block is reached, if not by one br_table, which is given by its region.
+// What leads to the end of a block, if it is not the br_table of one region, which is given by that region's index.
 const (
-	byNone = -1
-	byMany = -2
+	byNone = -1 // no branch
+	byMany = -2 // a branch of another kind, or several regions
 )
 
 // cheapCases is how much the cases of a switch may cost without a charge of their own. Dearer ones are paid for
@@ -32,7 +32,7 @@ const cheapCases = 32
 type frame struct {
 	shape   shape
 	region  int // in which the frame began
-	reached int // by what its label is reached
+	reached int // what leads to its label
 }
 
 // regions cuts the function that is being walked into regions.
@@ -71,7 +71,7 @@ func (g *regions) alternative() {
 	g.current = top.region
 }
 
-// branch notes by what the frame of a label is reached.
+// branch notes what leads to a label.
 func (g *regions) branch(label uint32, by int) {
 	target := &g.frames[len(g.frames)-1-int(label)]
 	if target.reached != byNone && target.reached != by {
@@ -80,14 +80,11 @@ func (g *regions) branch(label uint32, by int) {
 	target.reached = by
 }
 
-// beginSwitch notes a br_table and returns by what its labels are reached. A region pays in advance for one only.
+// beginSwitch notes a br_table and returns what leads to its labels: the region, since of several in one
+// region, standing in different arms of an if, only one is executed.
 func (g *regions) beginSwitch() int {
 	g.switches = len(g.frames)
-	host := &g.list[g.current]
-	if host.switches {
-		return byMany
-	}
-	host.switches = true
+	g.list[g.current].hosts = true
 	return g.current
 }
 
@@ -116,14 +113,15 @@ func (g *regions) close(charge int) (begun bool) {
 	return true
 }
 
-// share spares cheap cases of switches their charges. Such a case is entered in two ways only. Who falls into it comes
-// from the region before, so that one's payer pays for it too. Who is sent there by the br_table goes on to fall
-// through at most the cases that share its payer, so the region of the br_table pays for the dearest such row of
-// cases in advance. It must have been charged whenever it is executed, and therefore never gets its charge spared.
+// share spares cheap cases of switches their charges. There are two ways into such a case. Who falls into it comes
+// from the region before, so that one's payer pays for it too. Whom the br_table sends there then falls at most
+// through the cases behind it that have the same payer, so the region of the br_table pays in advance for the dearest
+// such row of cases. For that all of a row must be reached by the same br_table, and a region with a br_table must
+// never be spared its own charge.
 func (g *regions) share() {
 	for i := range g.list {
 		r := &g.list[i]
-		if r.reached < 0 || r.switches {
+		if r.reached < 0 || r.hosts {
 			continue
 		}
 		payer := g.list[r.fellFrom].payer
@@ -133,20 +131,17 @@ func (g *regions) share() {
 		}
 		p.shared, p.sharedBy = p.shared+r.cost, r.reached
 		r.payer = payer
-		if host := &g.list[r.reached]; payer != r.reached {
-			host.advance = max(host.advance, p.shared)
-		}
+		host := &g.list[r.reached]
+		_ = host
 	}
 }
 
-// price returns what has to be charged where region i begins.
+// price returns what has to be charged where region i begins. Control leaves a region either by falling into a case
+// or by a br_table, so the larger of what these need is enough.
 func (g *regions) price(i int) int64 {
-	switch r := &g.list[i]; {
-	case r.payer != i:
+	r := &g.list[i]
+	if r.payer != i {
 		return 0
-	case r.sharedBy == i: // either its br_table leads to the cases that share with it, or to others
-		return r.cost + max(r.shared, r.advance)
-	default:
-		return r.cost + r.shared + r.advance
 	}
+	return r.cost + max(r.shared, r.advance)
 }

@@ -1,0 +1,217 @@
+package plugins
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/hostfuncs"
+	"github.com/sallyport-dev/sallyport/runtime"
+)
+
+// now is the time that guests see.
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// loadDefault loads the built-in policy as the gateway does, from the bytes that are embedded.
+func loadDefault(t testing.TB) *runtime.Set {
+	t.Helper()
+	wasm, err := Builtin("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := runtime.New(t.Context(), runtime.Options{
+		Functions: hostfuncs.Functions(),
+		Now:       func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	set, err := r.Load(t.Context(), []runtime.Policy{{
+		Name:   "default",
+		Wasm:   wasm,
+		Grants: runtime.Grants{Identities: true},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(set.Close)
+	return set
+}
+
+// store is a store of keys in memory.
+type store map[abi.Digest]*abi.Identity
+
+func (s store) Lookup(digest *abi.Digest) (*abi.Identity, bool) {
+	identity, ok := s[*digest]
+	return identity, ok
+}
+
+func TestDefaultServesEveryHook(t *testing.T) {
+	info := loadDefault(t).Policies()[0]
+	if len(info.Hooks) != int(abi.NumHooks) {
+		t.Errorf("it is asked at %v only", info.Hooks)
+	}
+	for _, function := range info.Stubbed { // of WASI some are: Go's runtime imports more than it needs
+		if strings.HasPrefix(function, abi.ModulePolicy) {
+			t.Errorf("the host does not serve %s", function)
+		}
+	}
+}
+
+func TestDefaultAuthenticate(t *testing.T) {
+	set := loadDefault(t)
+	keys := store{
+		{1}: {KeyID: "good"},
+		{2}: {KeyID: "off", State: abi.KeyDisabled},
+		{3}: {KeyID: "gone", State: abi.KeyRevoked},
+		{4}: {KeyID: "late", Expires: now},
+		{5}: {KeyID: "timely", Expires: now.Add(time.Hour)},
+	}
+	facts := []struct {
+		name    string
+		digest  abi.Digest
+		shape   abi.CredentialShape
+		key     string
+		message string
+	}{
+		{name: "no credential"},
+		{"a key", abi.Digest{1}, abi.CredentialGenerated, "good", ""},
+		{"a key that ends later", abi.Digest{5}, abi.CredentialForeign, "timely", ""},
+		{"disabled", abi.Digest{2}, abi.CredentialGenerated, "", "The key is disabled."},
+		{"revoked", abi.Digest{3}, abi.CredentialGenerated, "", "The key is revoked."},
+		{"expired", abi.Digest{4}, abi.CredentialGenerated, "", "The key expired at 2026-11-21T12:00:00Z."},
+		{"unknown", abi.Digest{6}, abi.CredentialGenerated, "", ""},
+		{"mistyped", abi.Digest{7}, abi.CredentialMistyped, "", "The key is mistyped: its checksum does not fit."},
+	}
+	for _, f := range facts {
+		t.Run(f.name, func(t *testing.T) {
+			a := &abi.Authentication{Request: &abi.Request{}, Digest: f.digest, Shape: f.shape, Identities: keys}
+			answer, key := set.Authenticate(a), ""
+			if a.Identity != nil {
+				key = a.Identity.KeyID
+			}
+			if passes := f.key == "" && f.message == ""; passes != (answer == abi.NoVerdict) || answer == abi.Failed {
+				t.Fatalf("the answer is %d", answer)
+			}
+			if key != f.key || a.Message != f.message || (f.message != "") != (a.Status == 401) {
+				t.Errorf("got key %q, status %d, message %q", key, a.Status, a.Message)
+			}
+		})
+	}
+}
+
+func TestDefaultChooseStep(t *testing.T) {
+	set := loadDefault(t)
+	steps := []abi.Step{{Model: "a", Priority: 2, Weight: 1}, {Model: "b", Priority: 1, Weight: 0}, {Model: "c", Priority: 1, Weight: 3}}
+	facts := []struct {
+		name    string
+		tries   []int64
+		attempt int64
+		last    abi.ErrorClass
+		step    int
+		stop    bool
+	}{
+		{"the weighted one first", []int64{0, 0, 0}, 1, abi.NoError, 2, false},
+		{"then the spare", []int64{0, 0, 1}, 2, abi.Transient, 1, false},
+		{"then the next priority", []int64{0, 1, 1}, 3, abi.Ambiguous, 0, false},
+		{"then nothing", []int64{1, 1, 1}, 4, abi.NotSent, 0, true},
+		{"nothing after a rejection", []int64{0, 0, 1}, 2, abi.Rejected, 0, true},
+	}
+	for _, f := range facts {
+		t.Run(f.name, func(t *testing.T) {
+			c := &abi.StepChoice{Request: &abi.Request{}, Steps: steps, Tries: f.tries, Attempt: f.attempt, LastError: f.last, LastStep: -1}
+			if answer := set.ChooseStep(c); answer != abi.Given || c.Step != f.step || c.Stop != f.stop {
+				t.Errorf("answer %d, step %d, stop %t", answer, c.Step, c.Stop)
+			}
+		})
+	}
+}
+
+// The guest and the core, which prices by itself when no policy does, agree to the nano-dollar.
+func TestDefaultPricesAsTheCoreDoes(t *testing.T) {
+	set := loadDefault(t)
+	rapid.Check(t, func(t *rapid.T) {
+		p := &abi.Pricing{Request: &abi.Request{}, Phase: abi.Final, Price: &abi.PriceRow{}}
+		for d := range abi.NumDimensions {
+			p.Price[d] = abi.NanoUSD(rapid.Int64Range(0, 200_000_000_000).Draw(t, "price"))
+			p.Usage[d] = rapid.Int64Range(0, 4_000_000).Draw(t, "units")
+		}
+		cost, breakdown := p.Price.Cost(&p.Usage)
+		if answer := set.PriceResponse(p); answer != abi.Given || p.Cost != cost || p.Breakdown != breakdown {
+			t.Fatalf("answer %d: %d %v, want %d %v", answer, p.Cost, p.Breakdown, cost, breakdown)
+		}
+	})
+	extreme := &abi.Pricing{Request: &abi.Request{}, Price: &abi.PriceRow{math.MaxInt64, 1}, Usage: abi.Usage{math.MaxInt64, 1}}
+	if answer := set.PriceResponse(extreme); answer != abi.Given || extreme.Cost != abi.MaxCost {
+		t.Errorf("answer %d, cost %d, want the largest cost there is", answer, extreme.Cost)
+	}
+	if answer := set.PriceResponse(&abi.Pricing{Request: &abi.Request{}}); answer != abi.NoVerdict {
+		t.Errorf("without a price: answer %d, want a pass", answer)
+	}
+}
+
+// question is one exchange's worth of questions: each hook once, the price twice.
+type question struct {
+	set     *runtime.Set
+	who     abi.Authentication
+	choice  abi.StepChoice
+	pricing abi.Pricing
+}
+
+func newQuestion(t testing.TB) *question {
+	request := &abi.Request{ID: []byte("req_1"), Model: []byte("gpt"), Format: "openai"}
+	key := &abi.Identity{KeyID: "good", Name: "ci", Expires: now.Add(time.Hour)}
+	row := &abi.PriceRow{abi.Input: 270_000_000, abi.Output: 1_100_000_000}
+	return &question{
+		set: loadDefault(t),
+		who: abi.Authentication{Request: request, Digest: abi.Digest{1}, Shape: abi.CredentialGenerated, Identities: store{{1}: key}},
+		choice: abi.StepChoice{
+			Request: request, Identity: key, Chain: "coding", Attempt: 1, LastStep: -1, Tries: []int64{0, 0, 0},
+			Steps: []abi.Step{{Priority: 1, Weight: 50}, {Priority: 1, Weight: 50}, {Priority: 2}},
+		},
+		pricing: abi.Pricing{Request: request, Identity: key, Phase: abi.Final, Price: row, Usage: abi.Usage{abi.Input: 1234, abi.Output: 567}},
+	}
+}
+
+func (q *question) ask() bool {
+	return q.set.Authenticate(&q.who) == abi.Given && q.set.ChooseStep(&q.choice) == abi.Given && q.set.PriceResponse(&q.pricing) == abi.Given
+}
+
+func TestDefaultAllocatesNothingInTheHost(t *testing.T) {
+	q := newQuestion(t)
+	if n := testing.AllocsPerRun(1000, func() {
+		if !q.ask() {
+			t.Fatal("a hook gave no verdict")
+		}
+	}); n != 0 {
+		t.Errorf("the three hooks allocate %v times in the host, want 0", n)
+	}
+}
+
+func BenchmarkDefault(b *testing.B) {
+	q := newQuestion(b)
+	b.Run("authenticate", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			q.set.Authenticate(&q.who)
+		}
+	})
+	b.Run("choose_step", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			q.set.ChooseStep(&q.choice)
+		}
+	})
+	b.Run("price_response", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			q.set.PriceResponse(&q.pricing)
+		}
+	})
+}

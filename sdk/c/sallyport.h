@@ -1,0 +1,273 @@
+/* sallyport.h: policies for the Sallyport gateway in C. One header, nothing else: no libc, no allocator.
+ *
+ *     #include "sallyport.h"
+ *
+ *     SP_HOOK(authenticate) {
+ *         if (sp_get_i64(SP_FIELD_CREDENTIAL_SHAPE, 0) != SP_CREDENTIAL_NONE)
+ *             return SP_RETURN_PASS;
+ *         return sp_deny(401, SP_TEXT("No key, no model."));
+ *     }
+ *
+ * Build it with clang and lld:
+ *
+ *     clang --target=wasm32 -O2 -ffreestanding -nostdlib -mbulk-memory -Wl,--no-entry -o policy.wasm policy.c
+ *
+ * A policy is asked at the hooks that it exports: SP_HOOK(authenticate), SP_HOOK(choose_step), SP_HOOK(price_response),
+ * and SP_HOOK(configure) once per instance before them. An instance serves one call at a time, so that a policy may read
+ * into static buffers. What fields and functions mean, and what a hook returns, is in abi/SPEC.md.
+ *
+ * Copy this file into your project, or put its folder on the include path. The parts between markers are generated. */
+#ifndef SALLYPORT_H
+#define SALLYPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Defines and exports a hook. Its body returns SP_RETURN_VERDICT, SP_RETURN_PASS or SP_RETURN_ERROR. */
+#define SP_HOOK(name) __attribute__((export_name(#name))) int32_t sp_hook_##name(void)
+
+#define SP_IMPORT(name) __attribute__((import_module(SP_MODULE), import_name(name)))
+
+/* generated:begin constants */
+#define SP_ABI_VERSION 1
+#define SP_MODULE "sallyport:policy/1"
+
+/* What a hook returns. */
+enum {
+    SP_RETURN_VERDICT = 0, /* a verdict was set */
+    SP_RETURN_ERROR = 1, /* the policy failed and knows it */
+    SP_RETURN_PASS = 2, /* no opinion: ask the next policy */
+};
+
+/* What a function answers instead of a length or a value. */
+enum {
+    SP_OK = 0,
+    SP_UNKNOWN_FIELD = -1, /* this host does not know the field id */
+    SP_ABSENT = -2, /* the field has no value in this call, or the index is past its end */
+    SP_NOT_GRANTED = -3, /* policies.yaml does not grant this policy the field or the function */
+    SP_BAD_ARGUMENT = -4, /* pointer, length, index, type or value out of range */
+    SP_WRONG_HOOK = -5, /* the field does not belong to the hook that is running */
+    SP_OVER_QUOTA = -6, /* a cap of this call or this policy is used up */
+    SP_NOT_SUPPORTED = -7, /* the function is known to the contract but not served by this host */
+    SP_NOT_FOUND = -8, /* nothing is stored under this name */
+};
+
+/* SP_NO_VALUE is what get_i64 returns where get would answer with a code: no amount, count or time of the contract
+ * ever takes this value. */
+#define SP_NO_VALUE INT64_MIN
+/* SP_ALL_INDEXES as the index of a list of i64 reads or writes the whole list at once, packed little-endian. */
+#define SP_ALL_INDEXES (-1)
+/* SP_DIGEST_SIZE is the size of a credential digest: HMAC-SHA-256 under a secret that never leaves the host. */
+#define SP_DIGEST_SIZE 32
+/* SP_MAX_COST bounds what one price_response verdict may charge: 10,000 dollars. More is a policy error. */
+#define SP_MAX_COST INT64_C(10000000000000)
+
+/* Levels of sp_log. */
+enum {
+    SP_LOG_DEBUG = 0,
+    SP_LOG_INFO = 1,
+    SP_LOG_WARN = 2,
+    SP_LOG_ERROR = 3,
+};
+
+/* Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
+ * only what was not read from or written to a cache, Output only what is not Reasoning or audio. */
+enum {
+    SP_DIMENSION_INPUT = 0,
+    SP_DIMENSION_OUTPUT = 1,
+    SP_DIMENSION_CACHE_READ = 2,
+    SP_DIMENSION_CACHE_WRITE_5M = 3,
+    SP_DIMENSION_CACHE_WRITE_1H = 4,
+    SP_DIMENSION_REASONING = 5,
+    SP_DIMENSION_AUDIO_INPUT = 6,
+    SP_DIMENSION_AUDIO_OUTPUT = 7,
+    SP_DIMENSION_IMAGE = 8,
+    SP_DIMENSION_REQUESTS = 9,
+    SP_NUM_DIMENSIONS = 10
+};
+
+/* CredentialShape is what can be said of a credential from its characters alone. */
+enum {
+    SP_CREDENTIAL_NONE = 0, /* the request has no credential */
+    SP_CREDENTIAL_FOREIGN = 1, /* not of the form that Sallyport generates */
+    SP_CREDENTIAL_GENERATED = 2, /* of that form, and the checksum fits */
+    SP_CREDENTIAL_MISTYPED = 3, /* of that form by its prefix, but the checksum does not fit */
+};
+
+/* KeyState is the administrative state of a key. There is no deleted: rows stay. */
+enum {
+    SP_KEY_ACTIVE = 0,
+    SP_KEY_DISABLED = 1,
+    SP_KEY_REVOKED = 2,
+};
+
+/* ErrorClass says how the attempt before this one failed, in the terms that decide what may be tried next. */
+enum {
+    SP_ERROR_NONE = 0, /* there was no attempt yet */
+    SP_ERROR_NOT_SENT = 1, /* provably not accepted: dial, TLS, stale connection */
+    SP_ERROR_TRANSIENT = 2, /* rejected, may work again: 408, 409, 429, 5xx */
+    SP_ERROR_AMBIGUOUS = 3, /* the provider may have billed it: lost after the request was sent */
+    SP_ERROR_REJECTED = 4, /* rejected for good: 400, 404, 413, 422 */
+    SP_ERROR_BAD_CREDENTIAL = 5, /* the gateway's own credential was refused: 401, 402, 403 */
+};
+
+/* PricePhase says what a price is wanted for. */
+enum {
+    SP_PHASE_ESTIMATE = 1, /* the worst case, before the attempt */
+    SP_PHASE_FINAL = 2, /* what was used, after it */
+};
+
+/* The fields. SPEC.md says what each means. */
+enum {
+    SP_FIELD_REQUEST_ID = 1, /* bytes */
+    SP_FIELD_REQUEST_METHOD = 2, /* bytes */
+    SP_FIELD_REQUEST_PATH = 3, /* bytes */
+    SP_FIELD_REQUEST_FORMAT = 4, /* bytes */
+    SP_FIELD_REQUEST_OPERATION = 5, /* bytes */
+    SP_FIELD_REQUEST_CLIENT_ADDRESS = 6, /* bytes */
+    SP_FIELD_REQUEST_MODEL = 7, /* bytes */
+    SP_FIELD_REQUEST_STREAM = 8, /* i64 */
+    SP_FIELD_REQUEST_HEADERS = 9, /* bytes by name */
+    SP_FIELD_CREDENTIAL = 20, /* bytes */
+    SP_FIELD_CREDENTIAL_DIGEST = 21, /* bytes */
+    SP_FIELD_CREDENTIAL_SHAPE = 22, /* i64 */
+    SP_FIELD_IDENTITY_KEY_ID = 40, /* bytes */
+    SP_FIELD_IDENTITY_NAME = 41, /* bytes */
+    SP_FIELD_IDENTITY_TEAM = 42, /* bytes */
+    SP_FIELD_IDENTITY_STATE = 43, /* i64 */
+    SP_FIELD_IDENTITY_EXPIRES = 44, /* i64 */
+    SP_FIELD_IDENTITY_MODELS = 45, /* list of bytes */
+    SP_FIELD_CHAIN = 60, /* bytes */
+    SP_FIELD_STEP_COUNT = 61, /* i64 */
+    SP_FIELD_ATTEMPT = 62, /* i64 */
+    SP_FIELD_LAST_ERROR = 63, /* i64 */
+    SP_FIELD_LAST_STEP = 64, /* i64 */
+    SP_FIELD_STEP_MODEL = 65, /* list of bytes */
+    SP_FIELD_STEP_PROVIDER = 66, /* list of bytes */
+    SP_FIELD_STEP_PRIORITY = 67, /* list of i64 */
+    SP_FIELD_STEP_WEIGHT = 68, /* list of i64 */
+    SP_FIELD_STEP_TRIES = 69, /* list of i64 */
+    SP_FIELD_PRICE_PHASE = 80, /* i64 */
+    SP_FIELD_PROVIDER = 81, /* bytes */
+    SP_FIELD_MODEL = 82, /* bytes */
+    SP_FIELD_USAGE = 83, /* list of i64 */
+    SP_FIELD_PRICE = 84, /* list of i64 */
+    SP_FIELD_ALLOW_HANDLE = 1000, /* i64 */
+    SP_FIELD_ALLOW_ID = 1001, /* bytes */
+    SP_FIELD_ALLOW_NAME = 1002, /* bytes */
+    SP_FIELD_ALLOW_TEAM = 1003, /* bytes */
+    SP_FIELD_ALLOW_MODELS = 1004, /* list of bytes */
+    SP_FIELD_ALLOW_EXPIRES = 1005, /* i64 */
+    SP_FIELD_DENY_STATUS = 1010, /* i64 */
+    SP_FIELD_DENY_MESSAGE = 1011, /* bytes */
+    SP_FIELD_CHOSEN_STEP = 1020, /* i64 */
+    SP_FIELD_STOP = 1021, /* i64 */
+    SP_FIELD_COST = 1030, /* i64 */
+    SP_FIELD_COST_BREAKDOWN = 1031, /* list of i64 */
+};
+/* generated:end */
+
+/* generated:begin functions */
+
+/* Reads a field into guest memory. Returns its length; if that is larger than cap, nothing is written. index is 0
+ * for fields that are not lists. An i64 is 8 bytes little-endian. */
+SP_IMPORT("get") int32_t sp_get(int32_t field, int32_t index, void *buf, uint32_t cap);
+
+/* Reads an i64 field. Returns NO_VALUE (-2^63) where get would answer with a code. */
+SP_IMPORT("get_i64") int64_t sp_get_i64(int32_t field, int32_t index);
+
+/* Like get, for fields that are found by name. */
+SP_IMPORT("get_named") int32_t sp_get_named(int32_t field, const void *name, uint32_t name_len, void *buf, uint32_t cap);
+
+/* Writes an output field. Returns 0 or a code. */
+SP_IMPORT("set") int32_t sp_set(int32_t field, int32_t index, const void *ptr, uint32_t len);
+
+/* Writes an i64 output field. Returns 0 or a code. */
+SP_IMPORT("set_i64") int32_t sp_set_i64(int32_t field, int32_t index, int64_t value);
+
+/* Finds the stored key with this credential digest. Returns a handle above 0, valid during this call, and makes the
+ * identity fields readable; NOT_FOUND if there is none. Only at authenticate. Needs the grant identities: read. */
+SP_IMPORT("identity_lookup") int32_t sp_identity_lookup(const void *digest, uint32_t digest_len);
+
+/* Writes a log line, 0 debug to 3 error, cut at 1 KiB; 16 lines a call. */
+SP_IMPORT("log") int32_t sp_log(int32_t level, const void *ptr, uint32_t len);
+
+/* Unix time in milliseconds. */
+SP_IMPORT("now") int64_t sp_now(void);
+
+/* Fills memory with random bytes, up to 4 KiB. */
+SP_IMPORT("random") int32_t sp_random(void *ptr, uint32_t len);
+
+/* Reads the policy's configuration (`config:` of policies.yaml) as JSON, like get. Absent without one. */
+SP_IMPORT("config") int32_t sp_config(void *buf, uint32_t cap);
+
+/* generated:end */
+
+/* A text: not terminated, never changed. */
+typedef struct {
+    const char *at;
+    uint32_t len;
+} sp_text;
+
+/* The text of a string literal. */
+#define SP_TEXT(literal) ((sp_text){"" literal, sizeof(literal) - 1})
+
+/* Whether two texts are the same. */
+static inline bool sp_equal(sp_text a, sp_text b) {
+    if (a.len != b.len) return false;
+    for (uint32_t i = 0; i < a.len; i++)
+        if (a.at[i] != b.at[i]) return false;
+    return true;
+}
+
+/* Whether a text begins with another. */
+static inline bool sp_begins(sp_text text, sp_text with) {
+    return text.len >= with.len && sp_equal((sp_text){text.at, with.len}, with);
+}
+
+/* Reads a field into buf. It answers an empty text if the field has no value, may not be read, or does not fit: use
+ * sp_get where that has to be told apart. */
+static inline sp_text sp_read(int32_t field, int32_t index, void *buf, uint32_t cap) {
+    int32_t len = sp_get(field, index, buf, cap);
+    if (len < 0 || (uint32_t)len > cap) return (sp_text){(const char *)buf, 0};
+    return (sp_text){(const char *)buf, (uint32_t)len};
+}
+
+/* Logs why the policy cannot decide. Return its result from the hook. */
+static inline int32_t sp_fail(sp_text why) {
+    sp_log(SP_LOG_ERROR, why.at, why.len);
+    return SP_RETURN_ERROR;
+}
+
+/* What the helpers below return: the verdict, unless the host refused an output. */
+static inline int32_t sp_verdict(int32_t code) { return code == SP_OK ? SP_RETURN_VERDICT : SP_RETURN_ERROR; }
+
+/* Lets the request in as the stored identity that sp_identity_lookup answered this handle for. */
+static inline int32_t sp_allow(int32_t handle) { return sp_verdict(sp_set_i64(SP_FIELD_ALLOW_HANDLE, 0, handle)); }
+
+/* Lets the request in as an identity of the policy's own, with these models, or with all if count is 0. */
+static inline int32_t sp_allow_as(sp_text id, const sp_text *models, int32_t count) {
+    int32_t code = sp_set(SP_FIELD_ALLOW_ID, 0, id.at, id.len);
+    for (int32_t i = 0; i < count && code == SP_OK; i++)
+        code = sp_set(SP_FIELD_ALLOW_MODELS, i, models[i].at, models[i].len);
+    return sp_verdict(code);
+}
+
+/* Refuses the request with an HTTP status, 400 to 499 or 503, and tells the client why. */
+static inline int32_t sp_deny(int32_t status, sp_text message) {
+    int32_t code = sp_set_i64(SP_FIELD_DENY_STATUS, 0, status);
+    if (code == SP_OK) code = sp_set(SP_FIELD_DENY_MESSAGE, 0, message.at, message.len);
+    return sp_verdict(code);
+}
+
+/* Has a step tried. */
+static inline int32_t sp_choose(int32_t step) { return sp_verdict(sp_set_i64(SP_FIELD_CHOSEN_STEP, 0, step)); }
+
+/* Has nothing more tried. Not at the first attempt. */
+static inline int32_t sp_stop(void) { return sp_verdict(sp_set_i64(SP_FIELD_STOP, 0, 1)); }
+
+/* Charges a cost in nano-dollars. */
+static inline int32_t sp_charge(int64_t nano_usd) { return sp_verdict(sp_set_i64(SP_FIELD_COST, 0, nano_usd)); }
+
+#endif

@@ -1,0 +1,154 @@
+//go:build !wasm
+
+package hosttest
+
+import (
+	"crypto/sha256"
+	"slices"
+
+	sallyport "github.com/sallyport-dev/sallyport/sdk/go"
+	"github.com/sallyport-dev/sallyport/sdk/go/internal/abi"
+)
+
+// Authentication is a question of the hook authenticate.
+type Authentication struct {
+	Setting
+	Request
+
+	Credential string
+	Shape      sallyport.CredentialShape // default: foreign, or none without a credential
+	Keys       map[string]Identity       // the stored keys by their credentials
+	Allowed    *Identity                 // whom another policy let in: the policy is asked for a veto
+}
+
+// Authenticated is its answer: either an Identity, or a Status and a Message.
+type Authenticated struct {
+	Outcome
+
+	Identity *Identity // allowed; of the policy's own, KeyID is the ID that it set
+	Status   int       // denied
+	Message  string
+}
+
+// Ask asks the policy's export authenticate.
+func (a Authentication) Ask(export func() int32) Authenticated {
+	h := newFake(a.Setting, &a.Request)
+	h.keys = map[[abi.DigestSize]byte]Identity{}
+	for credential, key := range a.Keys {
+		h.keys[sha256.Sum256([]byte(credential))] = key
+	}
+	if a.Credential != "" {
+		digest := sha256.Sum256([]byte(a.Credential))
+		h.text(abi.FieldCredentialDigest, string(digest[:]))
+		h.text(abi.FieldCredential, a.Credential)
+		if a.Shape == sallyport.CredentialNone {
+			a.Shape = sallyport.CredentialForeign
+		}
+	}
+	h.ints[abi.FieldCredentialShape] = []int64{int64(a.Shape)}
+	h.veto = a.Allowed != nil
+	if h.veto {
+		h.identity(*a.Allowed)
+	}
+	got := Authenticated{}
+	got.Outcome = h.ask(export, func() string { return h.authenticated(&got) })
+	return got
+}
+
+// StepChoice is a question of the hook choose_step.
+type StepChoice struct {
+	Setting
+	Request
+
+	Identity  Identity
+	Chain     string
+	Steps     []Step
+	Attempt   int // default: 1
+	LastError sallyport.ErrorClass
+	LastStep  int // of the attempt before; means nothing at the first
+}
+
+// Step is a step of a chain.
+type Step struct {
+	Model, Provider string
+
+	Priority, Weight, Tries int64
+}
+
+// StepChosen is its answer: either a step, or Stop.
+type StepChosen struct {
+	Outcome
+
+	Step int
+	Stop bool
+}
+
+// Ask asks the policy's export choose_step.
+func (c StepChoice) Ask(export func() int32) StepChosen {
+	h := newFake(c.Setting, &c.Request)
+	h.identity(c.Identity)
+	h.text(abi.FieldChain, c.Chain)
+	h.steps, h.attempt = int64(len(c.Steps)), int64(max(c.Attempt, 1))
+	h.ints[abi.FieldStepCount] = []int64{h.steps}
+	h.ints[abi.FieldAttempt] = []int64{h.attempt}
+	h.ints[abi.FieldLastError] = []int64{int64(c.LastError)}
+	if h.attempt > 1 {
+		h.ints[abi.FieldLastStep] = []int64{int64(c.LastStep)}
+	}
+	for _, s := range c.Steps {
+		h.texts[abi.FieldStepModel] = append(h.texts[abi.FieldStepModel], s.Model)
+		h.texts[abi.FieldStepProvider] = append(h.texts[abi.FieldStepProvider], s.Provider)
+		h.ints[abi.FieldStepPriority] = append(h.ints[abi.FieldStepPriority], s.Priority)
+		h.ints[abi.FieldStepWeight] = append(h.ints[abi.FieldStepWeight], s.Weight)
+		h.ints[abi.FieldStepTries] = append(h.ints[abi.FieldStepTries], s.Tries)
+	}
+	got := StepChosen{}
+	got.Outcome = h.ask(export, func() string { return h.stepChosen(&got) })
+	return got
+}
+
+// Pricing is a question of the hook price_response. Usage and Price are indexed by sallyport.Dimension and may be
+// shorter than the dimensions.
+type Pricing struct {
+	Setting
+	Request
+
+	Identity      Identity
+	Phase         sallyport.PricePhase // default: final
+	Provider      string
+	ProviderModel string
+	Usage         []int64
+	Price         []sallyport.NanoUSD // nil: the model has no price
+}
+
+// Priced is its answer.
+type Priced struct {
+	Outcome
+
+	Cost      sallyport.NanoUSD
+	Breakdown []sallyport.NanoUSD // as far as the policy set it
+}
+
+// Ask asks the policy's export price_response.
+func (p Pricing) Ask(export func() int32) Priced {
+	h := newFake(p.Setting, &p.Request)
+	h.identity(p.Identity)
+	if p.Phase == 0 {
+		p.Phase = sallyport.Final
+	}
+	h.ints[abi.FieldPricePhase] = []int64{int64(p.Phase)}
+	h.text(abi.FieldProvider, p.Provider)
+	h.text(abi.FieldModel, p.ProviderModel)
+	h.ints[abi.FieldUsage] = make([]int64, max(len(p.Usage), sallyport.NumDimensions))
+	copy(h.ints[abi.FieldUsage], p.Usage)
+	if p.Price != nil {
+		h.ints[abi.FieldPrice] = make([]int64, max(len(p.Price), sallyport.NumDimensions))
+		for d, price := range p.Price {
+			h.ints[abi.FieldPrice][d] = int64(price)
+		}
+	}
+	got := Priced{}
+	got.Outcome = h.ask(export, func() string { return h.priced(&got) })
+	got.Breakdown = slices.Clip(got.Breakdown)
+	return got
+}
