@@ -6,7 +6,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -27,7 +29,7 @@ func run(dir string) error {
 	for _, o := range outputs() {
 		path := filepath.Join(dir, o.path)
 		old, err := os.ReadFile(path)
-		if err != nil && !(os.IsNotExist(err) && o.whole) {
+		if err != nil && (!o.whole || !errors.Is(err, fs.ErrNotExist)) {
 			return err
 		}
 		text, err := o.render(c, old)

@@ -75,7 +75,7 @@ func TestSlicesStayValidUntilTheHookReturns(t *testing.T) {
 				if want := strings.Repeat(string(rune('a'+i%26)), 1+i*40); string(got) != want {
 					t.Fatalf("slice %d has become %.20q", i, got)
 				}
-				if extended := append(got, 'x'); &extended[0] == &got[0] {
+				if cap(got) != len(got) {
 					t.Fatalf("appending to slice %d writes to the next", i)
 				}
 			}
