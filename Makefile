@@ -51,7 +51,7 @@ tidy: ## go.mod must be tidy in every module
 	for m in $(MODULES); do (cd $$m && go mod tidy -diff); done
 
 lint: $(TOOLS)/golangci-lint ## golangci-lint over the main module
-	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 
 vet: build ## go vet in every module
 	for m in $(MODULES); do (cd $$m && go vet ./...); done

@@ -107,8 +107,9 @@ func (l *requestLog) record(r *record.Record) {
 		return
 	}
 	expires := l.clock().Add(l.retention).Unix()
-	buf := l.buffers.Get().(*[]byte)
-	b := append((*buf)[:0], requestRows...)
+	buf := l.buffers.Get().(*[]byte) //nolint:errcheck // the pool makes nothing else
+	b := (*buf)[:0]
+	b = append(b, requestRows...)
 	b = append(b, r.ID...)
 	key := len(b)
 	b = append(b, rowVersion)

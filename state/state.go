@@ -41,7 +41,7 @@ const (
 
 // Options are the settings of a State. The zero value of each means its default.
 type Options struct {
-	Log       *slog.Logger                        // default: slog.Default()
+	Log       *slog.Logger                        // default: nothing is logged
 	Clock     func() time.Time                    // default: time.Now
 	Retention time.Duration                       // how long the request log is kept; default 30 days
 	Queue     int                                 // records that may wait to be written; default 4096
@@ -58,7 +58,7 @@ const (
 
 func (o Options) withDefaults() Options {
 	if o.Log == nil {
-		o.Log = slog.Default()
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -39,25 +39,25 @@ func (g guest) wasm() []byte {
 	}
 	for i, t := range g.imports {
 		addType(t)
-		imports.add(str("host"), str(fmt.Sprint("f", i)), []byte{0}, u(i))
-		elements.add(u(i))
+		imports.add(str("host"), str(fmt.Sprint("f", i)), []byte{0}, uleb(i))
+		elements.add(uleb(i))
 	}
 	start := []byte(nil)
 	for i, f := range g.functions {
 		i += len(g.imports)
 		addType(f.typ)
-		funcs.add(u(i))
+		funcs.add(uleb(i))
 		if f.name != "" {
-			exports.add(str(f.name), []byte{byte(fuel.Func)}, u(i))
+			exports.add(str(f.name), []byte{byte(fuel.Func)}, uleb(i))
 		}
 		if f.name == g.start && g.start != "" {
-			start = u(i)
+			start = uleb(i)
 		}
 		code.add(str(string(f.body())))
-		elements.add(u(i))
+		elements.add(uleb(i))
 	}
 	for _, name := range g.exports {
-		exports.add(str(name), []byte{byte(fuel.Func)}, u(0))
+		exports.add(str(name), []byte{byte(fuel.Func)}, uleb(0))
 	}
 	var tables, memories, globals, segments, data vector
 	if g.table != nil {
@@ -70,7 +70,7 @@ func (g guest) wasm() []byte {
 	}
 	for i := range g.globals {
 		globals.add([]byte(fuel.I32), []byte{1}, assemble("i32.const 0 end"))
-		exports.add(str(fmt.Sprint("g", i)), []byte{byte(fuel.Global)}, u(i))
+		exports.add(str(fmt.Sprint("g", i)), []byte{byte(fuel.Global)}, uleb(i))
 	}
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	out = sec(out, 1, types.bytes())
@@ -84,7 +84,7 @@ func (g guest) wasm() []byte {
 	out = sec(out, 9, segments.bytes())
 	if g.data != "" {
 		data.add([]byte{1}, str(g.data))
-		out = sec(out, 12, u(1))
+		out = sec(out, 12, uleb(1))
 	}
 	out = sec(out, 10, code.bytes())
 	out = sec(out, 11, data.bytes())
@@ -121,7 +121,7 @@ func (v *vector) bytes() []byte {
 	if v.n == 0 {
 		return nil
 	}
-	return append(u(v.n), v.data...)
+	return append(uleb(v.n), v.data...)
 }
 
 func sec(out []byte, id byte, payload []byte) []byte {
@@ -134,17 +134,17 @@ func sec(out []byte, id byte, payload []byte) []byte {
 func sizes(s []uint32) []byte {
 	out := []byte{byte(len(s) - 1)}
 	for _, n := range s {
-		out = append(out, u(n)...)
+		out = append(out, uleb(n)...)
 	}
 	return out
 }
 
-func str(s string) []byte { return append(u(len(s)), s...) }
+func str(s string) []byte { return append(uleb(len(s)), s...) }
 
-func u[T int | uint32 | uint64](v T) []byte { return binary.AppendUvarint(nil, uint64(v)) }
+func uleb[T int | uint32 | uint64](v T) []byte { return binary.AppendUvarint(nil, uint64(v)) }
 
-// s writes a signed LEB128.
-func s(v int64) []byte {
+// sleb writes a signed LEB128.
+func sleb(v int64) []byte {
 	var out []byte
 	for {
 		b := byte(v & 0x7f)
@@ -209,16 +209,16 @@ func assemble(text string) []byte {
 		for _, f := range m.follows {
 			switch f {
 			case 'u':
-				out = append(out, u(uint64(number()))...)
+				out = append(out, uleb(uint64(number()))...)
 			case 's':
-				out = append(out, s(number())...)
+				out = append(out, sleb(number())...)
 			case 't':
 				out = append(out, blockType(next())...)
 			case 'l':
 				labels := number()
-				out = append(out, u(uint64(labels))...)
+				out = append(out, uleb(uint64(labels))...)
 				for range labels + 1 {
-					out = append(out, u(uint64(number()))...)
+					out = append(out, uleb(uint64(number()))...)
 				}
 			case '0':
 				out = append(out, 0)
@@ -241,5 +241,5 @@ func blockType(word string) []byte {
 	if err != nil {
 		panic(err)
 	}
-	return s(int64(index))
+	return sleb(int64(index))
 }

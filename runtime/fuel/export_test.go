@@ -60,7 +60,7 @@ func (m *module) worstBalance(b *body) int64 {
 	}
 	paid[b.code] -= costEntry + b.locals
 
-	const unreached, ruin = int64(1) << 40, -int64(1) << 20
+	const unreached, ruin = int64(1) << 40, -10_000
 	before := make([]int64, len(code)+1)
 	for i := range before {
 		before[i] = unreached

@@ -195,6 +195,19 @@ func TestGoGuest(t *testing.T) {
 	}
 }
 
+// TestFlippedBytes changes a byte of a real module here and there. It may well be taken, but nothing may panic.
+func TestFlippedBytes(t *testing.T) {
+	bin := bytes.Clone(goGuest(t))
+	for i := range 40 {
+		at, with := len(bin)/40*i+i, byte(1<<(i%8))
+		bin[at] ^= with
+		if _, err := fuel.Instrument(bin, 0, fuel.DefaultLimits()); err != nil && !classified(err) {
+			t.Errorf("byte %#x: an error of no kind: %v", at, err)
+		}
+		bin[at] ^= with
+	}
+}
+
 // TestMeteredCallAllocatesNothing pins what the host pays: setting the fuel, the call, reading it.
 func TestMeteredCallAllocatesNothing(t *testing.T) {
 	mod := instantiateMetered(t, newRuntime(t, wazero.NewRuntimeConfig()), work.wasm(), 0)

@@ -99,11 +99,12 @@ func (m *module) split(bin []byte) error {
 		size := r.u32()
 		s.at = r.pos
 		s.payload = r.take(size)
-		if s.id == secCustom {
+		switch {
+		case s.id == secCustom:
 			m.readCustom(r, &s)
-		} else if sectionOrder[s.id] <= last {
+		case sectionOrder[s.id] <= last:
 			r.malformed("%s section twice or out of order", sectionNames[s.id])
-		} else {
+		default:
 			last = sectionOrder[s.id]
 		}
 		m.sections = append(m.sections, s)

@@ -132,7 +132,7 @@ func (g *regions) share() {
 		p.shared, p.sharedBy = p.shared+r.cost, r.reached
 		r.payer = payer
 		host := &g.list[r.reached]
-		_ = host
+		host.advance = max(host.advance, p.shared)
 	}
 }
 

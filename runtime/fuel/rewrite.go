@@ -30,8 +30,8 @@ func (m *module) rewrite(size int, initial int64) ([]byte, error) {
 	for _, id := range missing {
 		out = m.appendAdded(out, &section{id: id, payload: []byte{0}}, initial)
 	}
-	if max := growth * m.limits.ModuleBytes; len(out) > max {
-		return nil, fmt.Errorf("%d bytes after metering, at most %d are allowed: %w", len(out), max, ErrLimit)
+	if limit := growth * m.limits.ModuleBytes; len(out) > limit {
+		return nil, fmt.Errorf("%d bytes after metering, at most %d are allowed: %w", len(out), limit, ErrLimit)
 	}
 	return out, nil
 }
@@ -70,15 +70,15 @@ func (m *module) appendAdded(out []byte, s *section, initial int64) []byte {
 
 // appendCode writes the code section with the charges.
 func (m *module) appendCode(out []byte, size int) ([]byte, error) {
-	max := growth * m.limits.FunctionBytes
+	limit := growth * m.limits.FunctionBytes
 	payload := binary.AppendUvarint(make([]byte, 0, size+size/4), uint64(len(m.bodies)))
 	c := newMeter(m.globals)
 	for i := range m.bodies {
 		b := &m.bodies[i]
 		code := c.body(b, m.charges[b.first:b.last])
-		if len(code) > max {
+		if len(code) > limit {
 			return nil, fmt.Errorf("function %s: %d bytes of code after metering, at most %d are allowed: %w",
-				m.functionName(m.importedFuncs+i), len(code), max, ErrLimit)
+				m.functionName(m.importedFuncs+i), len(code), limit, ErrLimit)
 		}
 		payload = binary.AppendUvarint(payload, uint64(len(code)))
 		payload = append(payload, code...)

@@ -243,7 +243,7 @@ func TestConfigureAndLog(t *testing.T) {
 func TestQuestionsAtOnce(t *testing.T) {
 	echo := authenticating(func(a *sallyport.Authentication) sallyport.Verdict { return a.Deny(401, string(a.Model())) })
 	var wg sync.WaitGroup
-	for _, model := range strings.FieldsSeq(strings.Repeat("a bb ccc dddd ", 25)) {
+	for model := range strings.FieldsSeq(strings.Repeat("a bb ccc dddd ", 25)) {
 		wg.Go(func() {
 			got := hosttest.Authentication{Request: hosttest.Request{Model: model}}.Ask(echo)
 			if got.Message != model {
