@@ -57,8 +57,8 @@ vet: build ## go vet in every module
 	for m in $(MODULES); do (cd $$m && go vet ./...); done
 	go vet -tags e2e ./e2e/...
 
-race: build deps-c ## the main module's tests under the race detector
-	go test -race -shuffle=on ./...
+race: build deps-c ## the main module's tests under the race detector, without those that only compile much
+	go test -race -short -shuffle=on ./...
 
 vuln: $(TOOLS)/govulncheck ## known vulnerabilities in what is called
 	$(TOOLS)/govulncheck ./... || { code=$$?; [ $$code -ne 3 ] && echo "vulnerability database out of reach: not checked" && exit 0; exit $$code; }

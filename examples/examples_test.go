@@ -27,7 +27,7 @@ func load(t *testing.T, example, name string) *runtime.Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := runtime.New(t.Context(), runtime.Options{Functions: hostfuncs.Functions()})
+	r, err := runtime.New(t.Context(), runtime.Options{CacheDir: compiled, Functions: hostfuncs.Functions()})
 	if err != nil {
 		t.Fatal(err)
 	}

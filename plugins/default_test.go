@@ -25,6 +25,7 @@ func loadDefault(t testing.TB) *runtime.Set {
 		t.Fatal(err)
 	}
 	r, err := runtime.New(t.Context(), runtime.Options{
+		CacheDir:  compiled,
 		Functions: hostfuncs.Functions(),
 		Now:       func() time.Time { return now },
 	})

@@ -85,6 +85,7 @@ func FuzzPrograms(f *testing.F) {
 
 // TestPrograms does the same for a fixed lot of programs, so that every test run sees some.
 func TestPrograms(t *testing.T) {
+	long(t)
 	for seed := range uint64(150) {
 		checkProgram(t, random(1000+seed, 500))
 	}

@@ -31,7 +31,7 @@ func TestCosts(t *testing.T) {
 		{"load", "i32.const 0 i32.load 2 0 drop", 8 + 2},
 		{"store", "i32.const 0 i32.const 0 i32.store 2 0", 3},
 		{"call", "i32.const 0 call 1", 2 + 32 + 10},
-		{"call through the table", "i32.const 0 i32.const 1 call_indirect 1 0", 2 + 32 + 32 + 10},
+		{"call through the table", "i32.const 0 i32.const 1 call_indirect 1 0", 2 + 33 + 32 + 10},
 		{"ten turns of a loop", `i32.const 10 local.set 0
 			loop void local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0 end`, 2 + 10*5},
 		{"a loop that is not entered", "i32.const 0 if void loop void i32.const 1 br_if 0 end end", 2},
@@ -162,6 +162,7 @@ func TestOwnUnreachableLeavesFuel(t *testing.T) {
 
 // TestGoGuest compares a real guest, whose runtime switches stacks and collects garbage, with and without metering.
 func TestGoGuest(t *testing.T) {
+	long(t)
 	bin := goGuest(t)
 	r := newRuntime(t, wazero.NewRuntimeConfig())
 	plain := mustInstantiate(t, r, bin)
@@ -197,6 +198,7 @@ func TestGoGuest(t *testing.T) {
 
 // TestFlippedBytes changes a byte of a real module here and there. It may well be taken, but nothing may panic.
 func TestFlippedBytes(t *testing.T) {
+	long(t)
 	bin := bytes.Clone(goGuest(t))
 	for i := range 40 {
 		at, with := len(bin)/40*i+i, byte(1<<(i%8))
@@ -245,5 +247,14 @@ func TestEveryPathIsPaidFor(t *testing.T) {
 		if worst, err := fuel.WorstBalance(bin, fuel.DefaultLimits()); err != nil || worst < 0 {
 			t.Errorf("%s: some path executes %d units more than it paid for: %v", name, -worst, err)
 		}
+	}
+}
+
+// long marks a test that compiles much WebAssembly, which takes a minute under the race detector and shows nothing
+// there: it runs without -short, on one goroutine.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("compiles much")
 	}
 }

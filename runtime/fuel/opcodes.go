@@ -93,8 +93,8 @@ type instruction struct {
 	cost  uint8
 }
 
-// What instructions cost; the package comment gives the reasons. The fixed part of what is charged by length pays
-// for the call out of compiled code.
+// What instructions cost; the package comment gives the reasons. costBulk and costGrow are the fixed part of what is
+// charged by length and pay for the call out of compiled code.
 const (
 	costOrdinary = 1
 	costSlow     = 8
@@ -127,7 +127,7 @@ func oneByte() (t [256]instruction) {
 	span(t[:], 0x0e, 0x0e, shapeBranchTable, costOrdinary)
 	span(t[:], 0x0f, 0x0f, shapePlain, costOrdinary) // return
 	span(t[:], 0x10, 0x10, shapeCall, costOrdinary)
-	span(t[:], 0x11, 0x11, shapeCallIndirect, costCallOut)
+	span(t[:], 0x11, 0x11, shapeCallIndirect, costOrdinary+costCallOut)
 	span(t[:], 0x1a, 0x1b, shapePlain, costOrdinary) // drop, select
 	span(t[:], 0x1c, 0x1c, shapeSelectTyped, costOrdinary)
 	span(t[:], 0x20, 0x22, shapeLocal, costOrdinary)

@@ -41,6 +41,7 @@ type constant struct {
 // TestCoreTestSuite runs each command of the core test suite on a plain and on a metered module. What counts is that
 // both do the same; that the plain one does the right thing is the engine's affair.
 func TestCoreTestSuite(t *testing.T) {
+	long(t)
 	suite := coreTestSuite(t)
 	commands := 0
 	for _, version := range []string{"v1", "v2"} {
