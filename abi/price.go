@@ -7,7 +7,8 @@ const perMillion = 1_000_000
 
 // Cost prices usage by the row: the sum over the dimensions of units times price, rounded once, half up. The
 // breakdown's parts are rounded down, with what that leaves over added to the largest, so that they sum up to the
-// cost. A cost above MaxCost is MaxCost. Counts and prices below 0 count as 0.
+// cost. A cost above MaxCost is MaxCost, and has no breakdown where the parts exceed it. Counts and prices below 0
+// count as 0.
 func (p *PriceRow) Cost(u *Usage) (cost NanoUSD, breakdown [NumDimensions]NanoUSD) {
 	var hi, lo uint64 // the exact sum in millionths of a nano-dollar, 128 bits wide
 	largest := Dimension(0)
@@ -32,6 +33,9 @@ func (p *PriceRow) Cost(u *Usage) (cost NanoUSD, breakdown [NumDimensions]NanoUS
 	rest := cost
 	for _, part := range breakdown {
 		rest -= part
+	}
+	if rest < 0 {
+		return cost, [NumDimensions]NanoUSD{}
 	}
 	breakdown[largest] += rest
 	return cost, breakdown
