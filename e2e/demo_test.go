@@ -13,18 +13,19 @@ import (
 	"time"
 )
 
-// TestDemo does what a newcomer does: starts the demo, and pastes what it prints.
+// TestDemo does what a newcomer does: types the README's first command, and pastes what it prints.
 func TestDemo(t *testing.T) {
 	log := &buffer{}
-	c := exec.Command(binary(t), "serve", "--demo")
+	c := exec.Command("make", "run")
+	c.Dir = ".."
 	c.Stdout, c.Stderr = log, log
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches make and the demo
 	must(t, c.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
 	t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGINT)
-		if err := <-ended; err != nil {
-			t.Errorf("the demo did not end well: %v", err)
+		_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT)
+		_ = c.Wait() // make says that it was interrupted
+		if !strings.Contains(log.String(), "shutting down") {
+			t.Error("the demo was not ended by Ctrl-C")
 		}
 		if t.Failed() {
 			t.Logf("the demo printed:\n%s", log)

@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/record"
 	"go.uber.org/goleak"
 )
@@ -217,31 +218,15 @@ func provider(t *testing.T, handler http.HandlerFunc) string {
 // rawProvider serves each connection with script, which gets the connection after the request on it was read.
 func rawProvider(t *testing.T, script func(n int, request []byte, c net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for n := 0; ; n++ {
-			c, err := l.Accept()
+	return "http://" + testutil.ServeConns(t, func(n int, c net.Conn) {
+		for {
+			request, err := readRequest(c)
 			if err != nil {
 				return
 			}
-			all.Go(func() {
-				defer c.Close()
-				for {
-					request, err := readRequest(c)
-					if err != nil {
-						return
-					}
-					script(n, request, c)
-				}
-			})
+			script(n, request, c)
 		}
 	})
-	t.Cleanup(func() { _ = l.Close(); all.Wait() })
-	return "http://" + l.Addr().String()
 }
 
 // readRequest reads one request with a Content-Length, byte for byte.

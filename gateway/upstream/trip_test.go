@@ -7,41 +7,28 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 // provider serves every connection with script. next reads one request and says whether there was one; n counts
 // the connections from 0.
 func provider(t *testing.T, script func(n int, c net.Conn, next func() bool)) *Pool {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for n := 0; ; n++ {
-			c, err := l.Accept()
-			if err != nil {
-				return
+	address := testutil.ServeConns(t, func(n int, c net.Conn) {
+		br := bufio.NewReader(c)
+		script(n, c, func() bool {
+			r, err := http.ReadRequest(br)
+			if err == nil {
+				_, err = io.Copy(io.Discard, r.Body)
 			}
-			br := bufio.NewReader(c)
-			all.Go(func() {
-				defer c.Close()
-				script(n, c, func() bool {
-					r, err := http.ReadRequest(br)
-					if err == nil {
-						_, err = io.Copy(io.Discard, r.Body)
-					}
-					return err == nil
-				})
-			})
-		}
+			return err == nil
+		})
 	})
-	pool := NewPool(l.Addr().String(), "")
-	t.Cleanup(func() { _ = l.Close(); pool.Close(); all.Wait() })
+	pool := NewPool(address, "")
+	t.Cleanup(pool.Close)
 	return pool
 }
 

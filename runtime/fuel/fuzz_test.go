@@ -72,7 +72,7 @@ func compiles(t *testing.T, r wazero.Runtime, bin []byte) error {
 
 // FuzzPrograms runs generated programs plain, metered, and metered instruction by instruction.
 func FuzzPrograms(f *testing.F) {
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		f.Add(random(seed, 400))
 	}
 	f.Fuzz(func(t *testing.T, choices []byte) {
@@ -86,7 +86,7 @@ func FuzzPrograms(f *testing.F) {
 // TestPrograms does the same for a fixed lot of programs, so that every test run sees some.
 func TestPrograms(t *testing.T) {
 	long(t)
-	for seed := range uint64(150) {
+	for seed := range uint64(80) {
 		checkProgram(t, random(1000+seed, 500))
 	}
 }
