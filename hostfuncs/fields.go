@@ -160,19 +160,52 @@ func outputBytes(c *runtime.Call, b []byte, buf, size uint32) int32 {
 
 // outputAll answers a list of numbers in its packed form, written straight into the guest's memory.
 func outputAll(c *runtime.Call, id abi.FieldID, buf, size uint32) int32 {
-	length := 8 * count(c, id)
+	switch id {
+	case abi.FieldUsage:
+		return outputList(c, c.Pricing.Usage[:], buf, size)
+	case abi.FieldPrice:
+		if c.Pricing.Price == nil {
+			return int32(abi.Absent)
+		}
+		return outputList(c, c.Pricing.Price[:], buf, size)
+	case abi.FieldStepTries:
+		return outputList(c, c.StepChoice.Tries, buf, size)
+	default:
+		return outputOfSteps(c, id, buf, size)
+	}
+}
+
+// outputList packs a list as it stands.
+func outputList[T ~int64](c *runtime.Call, list []T, buf, size uint32) int32 {
+	view, answer := room(c, len(list), buf, size)
+	for i := range len(view) / 8 {
+		binary.LittleEndian.PutUint64(view[8*i:], uint64(list[i]))
+	}
+	return answer
+}
+
+// outputOfSteps packs one number of each step.
+func outputOfSteps(c *runtime.Call, id abi.FieldID, buf, size uint32) int32 {
+	steps := c.StepChoice.Steps
+	view, answer := room(c, len(steps), buf, size)
+	for i := range len(view) / 8 {
+		binary.LittleEndian.PutUint64(view[8*i:], uint64(ofStep(&steps[i], id).number))
+	}
+	return answer
+}
+
+// room is where n packed numbers go; nil where they do not, and answer then says why.
+func room(c *runtime.Call, n int, buf, size uint32) (view []byte, answer int32) {
+	length := 8 * n
 	if length == 0 {
-		return int32(abi.Absent)
+		return nil, int32(abi.Absent)
 	}
 	if length > int(size) {
-		return int32(length)
+		return nil, int32(length)
 	}
 	view, ok := c.Read(buf, uint32(length))
 	if !ok {
-		return int32(abi.BadArgument)
+		return nil, int32(abi.BadArgument)
 	}
-	for i := range length / 8 {
-		binary.LittleEndian.PutUint64(view[8*i:], uint64(lookup(c, id, int32(i)).number))
-	}
-	return int32(length)
+	return view, int32(length)
 }

@@ -170,20 +170,3 @@ func ofPricing(p *abi.Pricing, id abi.FieldID, index int32) value {
 	}
 	return value{}
 }
-
-// count returns the number of elements of a list of numbers.
-func count(c *runtime.Call, id abi.FieldID) int {
-	switch id {
-	case abi.FieldUsage:
-		return len(c.Pricing.Usage)
-	case abi.FieldPrice:
-		if c.Pricing.Price == nil {
-			return 0
-		}
-		return len(c.Pricing.Price)
-	case abi.FieldStepTries:
-		return len(c.StepChoice.Tries)
-	default: // step.priority and step.weight
-		return len(c.StepChoice.Steps)
-	}
-}
