@@ -37,7 +37,8 @@ func FuzzInstrument(f *testing.F) {
 			}
 			return
 		}
-		if again, err := fuel.Instrument(bin, 1000, fuel.DefaultLimits()); err != nil || !bytes.Equal(m.Binary, again.Binary) {
+		again, err := fuel.Instrument(bin, 1000, fuel.DefaultLimits())
+		if err != nil || !bytes.Equal(m.Binary, again.Binary) {
 			t.Fatalf("another result the second time: %v", err)
 		}
 		if _, err := fuel.Instrument(m.Binary, 1000, fuel.DefaultLimits()); !errors.Is(err, fuel.ErrReserved) &&

@@ -129,7 +129,11 @@ func TestCustomSectionsStay(t *testing.T) {
 
 // TestEmptyModule has neither a global nor an export section to add to.
 func TestEmptyModule(t *testing.T) {
-	for _, bin := range [][]byte{sections(), sections("\x00\x01x"), sections(typeSection, functionSection, "\x0a\x01\x02\x00\x0b")} {
+	for _, bin := range [][]byte{
+		sections(),
+		sections("\x00\x01x"),
+		sections(typeSection, functionSection, "\x0a\x01\x02\x00\x0b"),
+	} {
 		mod := instantiateMetered(t, newRuntime(t, wazero.NewRuntimeConfig()), bin, 77)
 		if mod.left() != 77 {
 			t.Errorf("%d units of fuel, want 77", mod.left())
@@ -162,6 +166,9 @@ func TestOwnUnreachableLeavesFuel(t *testing.T) {
 
 // TestGoGuest compares a real guest, whose runtime switches stacks and collects garbage, with and without metering.
 func TestGoGuest(t *testing.T) {
+	if raced {
+		t.Skip("runs without the race detector")
+	}
 	long(t)
 	bin := goGuest(t)
 	r := newRuntime(t, wazero.NewRuntimeConfig())

@@ -143,7 +143,7 @@ func TestLimits(t *testing.T) {
 	g := guest{
 		imports: []fuel.FuncType{{Params: fuel.I32 + fuel.I64}},
 		functions: []function{{
-			name: "run", locals: fuel.I32 + fuel.I32 + fuel.I32, code: "block void block void end end" + strings.Repeat(" nop", 200),
+			name: "run", locals: i32s(3), code: "block void block void end end" + strings.Repeat(" nop", 200),
 		}},
 		globals: 3, table: []uint32{7}, data: "twelve bytes", memory: []uint32{1}, custom: []fuel.CustomSection{names},
 	}
@@ -205,11 +205,13 @@ func TestGrowthIsLimited(t *testing.T) {
 	bin := run(strings.Repeat(" loop void i32.const 0 br_if 0 end", 1000)).wasm()
 	limits := fuel.DefaultLimits()
 	limits.FunctionBytes = 9000
-	if _, err := fuel.Instrument(bin, 0, limits); !errors.Is(err, fuel.ErrLimit) || !strings.Contains(err.Error(), "after metering") {
+	_, err := fuel.Instrument(bin, 0, limits)
+	if !errors.Is(err, fuel.ErrLimit) || !strings.Contains(err.Error(), "after metering") {
 		t.Errorf("function: %v", err)
 	}
 	limits.FunctionBytes, limits.ModuleBytes = 1<<20, 9000
-	if _, err := fuel.Instrument(bin, 0, limits); !errors.Is(err, fuel.ErrLimit) || !strings.Contains(err.Error(), "after metering") {
+	_, err = fuel.Instrument(bin, 0, limits)
+	if !errors.Is(err, fuel.ErrLimit) || !strings.Contains(err.Error(), "after metering") {
 		t.Errorf("module: %v", err)
 	}
 }
