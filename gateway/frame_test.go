@@ -64,6 +64,8 @@ func TestConfusingRequestsAreRefused(t *testing.T) {
 		{"empty segment", rawRequest("POST //v1/chat/completions HTTP/1.1", chatBody), 400},
 		{"escaped path", rawRequest("POST /v1/chat%2fcompletions HTTP/1.1", chatBody), 400},
 		{"escaped parameter name", rawRequest("POST /v1/chat/completions?%6bey=a HTTP/1.1", chatBody), 400},
+		{"carriage return in the query", rawRequest("POST /v1/chat/completions?a=\rX-A: b HTTP/1.1", chatBody), 400},
+		{"control character in the query", rawRequest("POST /v1/chat/completions?a=\x01 HTTP/1.1", chatBody), 400},
 		{"HTTP/1.2", rawRequest("POST /v1/chat/completions HTTP/1.2", chatBody), 400},
 		{"two credentials in one header", rawRequest(chatLine, chatBody, "Authorization: Bearer other"), 400},
 		{"two credentials in two headers", rawRequest(chatLine, chatBody, "X-Api-Key: other"), 400},

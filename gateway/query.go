@@ -16,9 +16,12 @@ type query struct {
 // provider and a plain parameter to us.
 func (q *query) parse(raw []byte) *refusal {
 	q.raw = raw
+	if bytes.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return confusing("The query must consist of printable ASCII characters: escape the others.")
+	}
 	for pair := range pairs(raw) {
 		name, value, _ := bytes.Cut(pair, []byte{'='})
-		if bytes.IndexByte(name, '%') >= 0 || bytes.IndexByte(pair, ' ') >= 0 {
+		if bytes.IndexByte(name, '%') >= 0 {
 			return confusing("A parameter name in the query must not be escaped.")
 		}
 		switch string(name) {
