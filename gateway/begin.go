@@ -74,8 +74,13 @@ func (g *Gateway) health(ctx *fasthttp.RequestCtx) bool {
 	return true
 }
 
-// handleUnreadable answers what fasthttp could not read as a request: 413, 431, 408 and 400.
+// handleUnreadable answers what fasthttp could not read as a request: 413, 431, 408 and 400. A connection on which
+// nothing ever came, as browsers and load balancers open them, is no exchange: it leaves no record.
 func (g *Gateway) handleUnreadable(ctx *fasthttp.RequestCtx, err error) {
+	if c, ok := ctx.Conn().(*clientConn); ok && len(c.requestStart()) == 0 {
+		ctx.Response.SetStatusCode(fasthttp.StatusRequestTimeout)
+		return
+	}
 	x := g.begin(ctx)
 	defer x.rescue()
 	x.client.linger = true

@@ -145,6 +145,15 @@ func TestRetryAfterReachesTheClient(t *testing.T) {
 	}
 }
 
+// What one provider asks for says nothing of another that could not be reached.
+func TestRetryAfterIsTheLastAttempts(t *testing.T) {
+	url, _ := answers(t, 429, "{}", "Retry-After", "17")
+	resp := newHouse(t, formats.OpenAI, url, closedPort(t)).post("/v1/chat/completions", `{"model":"chain"}`)
+	if resp.StatusCode != 502 || resp.Header.Get("Retry-After") != "" {
+		t.Errorf("%d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
+	}
+}
+
 func TestAuthenticateVerdicts(t *testing.T) {
 	facts := []struct {
 		name   string

@@ -46,7 +46,10 @@ func (x *exchange) forward(step *config.Step) bool {
 	x.record.Upstream += a.Duration
 	x.choice.LastError = class
 	if class != abi.NoError && class != abi.Rejected {
-		x.retryAfter = retryAfter(x.trip.Header.Peek("Retry-After"))
+		x.retryAfter = 0
+		if status != 0 { // else the header is an earlier attempt's
+			x.retryAfter = retryAfter(x.trip.Header.Peek("Retry-After"))
+		}
 		x.trip.Close()
 		x.gateway.log.Warn("attempt failed", "request", x.record.ID, "step", a.Step, "provider", a.Provider,
 			"class", class.String(), "status", status, "error", a.Error, "duration", a.Duration)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/record"
@@ -133,5 +134,21 @@ func TestPrefix(t *testing.T) {
 		if resp, body := h.raw("GET " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + testKey + "\r\n\r\n"); resp.StatusCode != want {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
 		}
+	}
+}
+
+// A connection on which nothing comes is closed, and is no exchange.
+func TestSilentConnectionLeavesNoRecord(t *testing.T) {
+	h := newTweakedHouse(t, formats.OpenAI, func(g *Gateway) { g.server.ReadTimeout = 20 * time.Millisecond })
+	c, err := net.Dial("tcp", h.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := text(t, c); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+		t.Errorf("%q", got)
+	}
+	if begun, ended := h.records.counts(); begun != 0 || ended != 0 {
+		t.Errorf("%d exchanges began, %d ended", begun, ended)
 	}
 }

@@ -49,9 +49,16 @@ const testKey = "test-key-0123456789"
 // the chain "chain" has all of them in order.
 func newHouse(t *testing.T, format formats.Format, providers ...string) *house {
 	t.Helper()
+	return newTweakedHouse(t, format, func(*Gateway) {}, providers...)
+}
+
+// newTweakedHouse starts a gateway after tweak had its hands on it.
+func newTweakedHouse(t *testing.T, format formats.Format, tweak func(*Gateway), providers ...string) *house {
+	t.Helper()
 	h := &house{t: t, policies: &fakePolicies{}, records: &recordings{}, config: testConfig(format, providers)}
 	snapshot := NewSnapshot(h.config, h.policies, fakeIdentities{}, nil, nil)
 	h.gateway = New(slog.New(slog.DiscardHandler), h.records, snapshot)
+	tweak(h.gateway)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
