@@ -139,7 +139,7 @@ func TestPrefix(t *testing.T) {
 
 // A connection on which nothing comes is closed, and is no exchange.
 func TestSilentConnectionLeavesNoRecord(t *testing.T) {
-	h := newTweakedHouse(t, formats.OpenAI, func(g *Gateway) { g.server.ReadTimeout = 20 * time.Millisecond })
+	h := newTweakedHouse(t, formats.OpenAI, func(g *Gateway) { g.server.ReadTimeout = 20 * time.Millisecond }, closedPort(t))
 	c, err := net.Dial("tcp", h.address)
 	if err != nil {
 		t.Fatal(err)
