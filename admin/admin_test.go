@@ -207,6 +207,9 @@ func TestClient(t *testing.T) {
 	if all, err := c.Recent(ctx, 5, ""); err != nil || len(all) != 1 {
 		t.Errorf("records: %+v, %v", all, err)
 	}
+	if _, err := NewClient(strings.TrimPrefix(server.URL, "http://"), "another").Keys(ctx); !errors.Is(err, ErrToken) {
+		t.Errorf("another gateway's token: %v", err)
+	}
 	server.Close()
 	if err := c.Running(ctx); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("nobody listens: %v", err)

@@ -20,6 +20,9 @@ import (
 // ErrNotRunning is what a Client answers where no gateway listens.
 var ErrNotRunning = errors.New("no gateway is running there")
 
+// ErrToken is what a Client answers where a gateway listens that does not take its token: another one, perhaps.
+var ErrToken = errors.New("the gateway that answers there does not take this configuration's admin token; is it another one?")
+
 // Client speaks to the admin API of a running gateway. It implements Keys and Records.
 type Client struct {
 	base  string
@@ -139,6 +142,9 @@ func failure(status int, answer []byte) error {
 	var p problem
 	if err := json.Unmarshal(answer, &p); err != nil || p.Error.Message == "" {
 		return fmt.Errorf("the admin API answered %d", status)
+	}
+	if status == http.StatusUnauthorized {
+		return ErrToken
 	}
 	if status == http.StatusNotFound {
 		return fmt.Errorf("%w: %s", ErrNotFound, p.Error.Message)

@@ -16,6 +16,7 @@ import (
 type control struct {
 	admin.Keys
 	admin.Records
+	where string // that the answers come from, for errors
 	close func() error
 }
 
@@ -28,7 +29,7 @@ func openControl(ctx context.Context, file string) (*control, error) {
 	client := admin.NewClient(c.Admin.Listen, c.Admin.Token)
 	err = client.Running(ctx)
 	if err == nil {
-		return &control{client, client, func() error { return nil }}, nil
+		return &control{client, client, c.Admin.Listen, func() error { return nil }}, nil
 	}
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, fmt.Errorf("asking the gateway at %s: %w", c.Admin.Listen, err)
@@ -41,5 +42,5 @@ func openControl(ctx context.Context, file string) (*control, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return &control{keys, records{s}, s.Close}, nil
+	return &control{keys, records{s}, c.Data, s.Close}, nil
 }

@@ -169,5 +169,8 @@ func withControl(c *cobra.Command, file string, do func(*control) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(ctl), ctl.close())
+	if err = do(ctl); err != nil {
+		err = fmt.Errorf("%s: %w", ctl.where, err)
+	}
+	return errors.Join(err, ctl.close())
 }
