@@ -70,6 +70,7 @@ type Authentication struct {
 	Identity *Identity // allow: who the request belongs to; immutable, may be shared between exchanges
 	Status   int       // deny: 400 to 499 or 503; 0 with an Identity
 	Message  string    // deny: for the client; printable, at most 512 bytes
+	Vetoed   *Identity // deny: whom a verdict had allowed before a veto said no; for the record
 }
 
 // Identity is who a request belongs to. It is immutable once it has been handed out.

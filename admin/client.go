@@ -147,10 +147,18 @@ func failure(status int, answer []byte) error {
 		return ErrToken
 	}
 	if status == http.StatusNotFound {
-		return fmt.Errorf("%w: %s", ErrNotFound, p.Error.Message)
+		return notFound(p.Error.Message)
 	}
 	return errors.New(p.Error.Message)
 }
+
+// notFound is ErrNotFound in the API's words.
+type notFound string
+
+func (n notFound) Error() string { return string(n) }
+
+// Is makes errors.Is find ErrNotFound.
+func (notFound) Is(target error) bool { return target == ErrNotFound }
 
 var (
 	_ Keys    = (*Client)(nil)

@@ -65,7 +65,7 @@ func (x *exchange) refuse(no *refusal) {
 	}
 	x.ctx.Response.SetBodyRaw(formats.AppendError(nil, x.route.Format, no.Error, x.id))
 	if no.cause == nil && no.outcome == record.Refused {
-		no.cause = no.Error
+		no.cause = errors.New(no.Message)
 	}
 	x.fail(no.outcome, no.Code, no.cause)
 }

@@ -26,11 +26,12 @@ func (x *exchange) authenticate() *refusal {
 	}
 	answer := x.snapshot.Policies.Authenticate(call)
 	x.record.Policies[abi.Authenticate] = call.Policy
+	x.recordIdentity(call.Identity)
+	x.recordIdentity(call.Vetoed)
 	switch {
 	case answer == abi.Failed:
 		return bad(&formats.Error{Status: 503, Code: formats.CodePolicyFailed, Message: "A policy failed, and without it nobody is let in.", NoRetry: true})
 	case answer == abi.Given && call.Identity != nil:
-		x.record.KeyID, x.record.Key, x.record.Team = call.Identity.KeyID, call.Identity.Name, call.Identity.Team
 		return nil
 	case answer == abi.Given:
 		return denied(call.Status, codeOfDenial(call.Status), call.Message)
@@ -38,6 +39,13 @@ func (x *exchange) authenticate() *refusal {
 		return denied(401, formats.CodeInvalidAPIKey, "The request has no API key: send it in "+credentialPlace[x.route.Format]+".")
 	}
 	return denied(401, formats.CodeInvalidAPIKey, "Nobody knows this API key.")
+}
+
+// recordIdentity notes who the request belongs to, if that is known.
+func (x *exchange) recordIdentity(id *abi.Identity) {
+	if id != nil {
+		x.record.KeyID, x.record.Key, x.record.Team = id.KeyID, id.Name, id.Team
+	}
 }
 
 // codeOfDenial is the stable code of a policy's no.

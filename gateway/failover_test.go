@@ -164,6 +164,10 @@ func TestAuthenticateVerdicts(t *testing.T) {
 		{"nobody answers", func(*abi.Authentication) abi.Answer { return abi.NoVerdict }, 401, "invalid_api_key"},
 		{"a policy failed", func(*abi.Authentication) abi.Answer { return abi.Failed }, 503, "policy_failed"},
 		{"denied", func(c *abi.Authentication) abi.Answer { c.Status, c.Message = 403, "closed today"; return abi.Given }, 403, "policy_denied"},
+		{"vetoed", func(c *abi.Authentication) abi.Answer {
+			c.Status, c.Message, c.Vetoed = 403, "not today", testIdentity
+			return abi.Given
+		}, 403, "policy_denied"},
 		{"may use another model", func(c *abi.Authentication) abi.Answer {
 			c.Identity = &abi.Identity{Name: "n", Models: []string{"m1", "x*"}}
 			return abi.Given
@@ -192,6 +196,9 @@ func TestAuthenticateVerdicts(t *testing.T) {
 			}
 			if f.status >= 500 && resp.Header.Get("X-Should-Retry") != "false" {
 				t.Error("clients are not told that trying again is no use")
+			}
+			if r := h.records.wait(t, 0); f.name == "vetoed" && (r.Key != testIdentity.Name || r.Cause != "not today") {
+				t.Errorf("record: %+v", r)
 			}
 			if (asked.Load() > 0) != (f.status == 200) {
 				t.Errorf("provider asked %d times", asked.Load())

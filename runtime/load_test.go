@@ -73,6 +73,8 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{"exports no hook", "authenticate, choose_step, price_response"}},
 		{"a command", runtime.Policy{Wasm: module(func(m *w.Module) { m.Func("_start", nil, nil, nil) })},
 			[]string{"build it as a reactor"}},
+		{"a command with a hook", runtime.Policy{Wasm: module(func(m *w.Module) { m.Func("_start", nil, nil, nil); pass(m) })},
+			[]string{"is a command", "build it as a reactor"}},
 		{"a hook that it does not export", runtime.Policy{Wasm: good, Hooks: []abi.Hook{abi.ChooseStep, abi.Authenticate}},
 			[]string{"bound to the hook choose_step, but does not export it"}},
 		{"a veto elsewhere", runtime.Policy{Wasm: passes(abi.ChooseStep), Veto: true}, []string{"veto works at the hook authenticate only"}},

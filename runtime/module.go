@@ -113,10 +113,20 @@ func (m *module) readExports(exports []fuel.ExportType) error {
 		}
 	}
 	slices.Sort(m.hooks)
-	if len(m.hooks) == 0 && len(errs) == 0 {
+	switch {
+	case len(m.hooks) == 0 && len(errs) == 0:
 		errs = append(errs, noHooks(exports))
+	case exported(exports, "_start") && !exported(exports, abi.ExportInitialize):
+		errs = append(errs, errors.New("is a command, which would have to be run before its hooks can be called: "+asReactor))
 	}
 	return errors.Join(errs...)
+}
+
+// asReactor says what to do with a module that was built as a program.
+const asReactor = "build it as a reactor (for Go: -buildmode=c-shared)"
+
+func exported(exports []fuel.ExportType, name string) bool {
+	return slices.ContainsFunc(exports, func(e fuel.ExportType) bool { return e.Name == name })
 }
 
 // noHooks says that a module is no policy, and what its author may have meant.
@@ -126,8 +136,8 @@ func noHooks(exports []fuel.ExportType) error {
 		names = append(names, h.String())
 	}
 	hint := ""
-	if slices.ContainsFunc(exports, func(e fuel.ExportType) bool { return e.Name == "_start" }) {
-		hint = "; it is a command: build it as a reactor (for Go: -buildmode=c-shared)"
+	if exported(exports, "_start") {
+		hint = "; it is a command: " + asReactor
 	}
 	return fmt.Errorf("exports no hook: a policy exports at least one of %s%s", strings.Join(names, ", "), hint)
 }

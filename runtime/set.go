@@ -74,7 +74,7 @@ func (s *Set) add(b *binding) {
 // Authenticate asks who the request belongs to. A policy that fails denies: the answer is Failed, and a.Policy
 // names it. After an allow every veto is asked.
 func (s *Set) Authenticate(a *abi.Authentication) abi.Answer {
-	a.Policy, a.Identity, a.Status, a.Message = "", nil, 0, ""
+	a.Policy, a.Identity, a.Status, a.Message, a.Vetoed = "", nil, 0, "", nil
 	answer := abi.NoVerdict
 	for _, p := range s.asked[abi.Authenticate] {
 		if answer = p.ask(question{hook: abi.Authenticate, authentication: a}); answer == abi.Failed {
@@ -92,12 +92,14 @@ func (s *Set) Authenticate(a *abi.Authentication) abi.Answer {
 
 // askVetoes asks whether anybody objects to the identity that was allowed. The first who does decides.
 func (s *Set) askVetoes(a *abi.Authentication) abi.Answer {
+	allowed := a.Identity
 	for _, p := range s.vetoes {
 		switch p.ask(question{hook: abi.Authenticate, veto: true, authentication: a}) {
 		case abi.Given:
+			a.Vetoed = allowed
 			return abi.Given
 		case abi.Failed:
-			a.Policy, a.Identity = p.name, nil
+			a.Policy, a.Identity, a.Vetoed = p.name, nil, allowed
 			return abi.Failed
 		}
 	}

@@ -140,6 +140,27 @@ func TestAuthenticateOrder(t *testing.T) {
 	}
 }
 
+// Whom a veto refused is told, for the record; who was denied without having been allowed is nobody known.
+func TestAVetoTellsWhomItRefused(t *testing.T) {
+	guests := authenticators()
+	for _, test := range []struct {
+		first, then string
+		vetoed      string
+	}{
+		{"allow", "deny", "policy:first/me"},
+		{"allow", "trap", "policy:first/me"},
+		{"allow", "pass", ""},
+		{"deny", "deny", ""},
+	} {
+		a := abi.Authentication{Request: &abi.Request{}}
+		load(t, runtime.Options{}, runtime.Policy{Name: "first", Wasm: guests[test.first]},
+			runtime.Policy{Name: "then", Veto: true, Wasm: guests[test.then]}).Authenticate(&a)
+		if got := keyID(a.Vetoed); got != test.vetoed {
+			t.Errorf("%s, then %s: refused %q, want %q", test.first, test.then, got, test.vetoed)
+		}
+	}
+}
+
 func keyID(i *abi.Identity) string {
 	if i == nil {
 		return ""

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 
 	"github.com/sallyport-dev/sallyport/admin"
 	"github.com/sallyport-dev/sallyport/config"
@@ -20,9 +22,34 @@ type control struct {
 	close func() error
 }
 
+// unset stands for an environment variable that is not set.
+const unset = "unset-variable-"
+
+// loadForControl loads the configuration for a command that needs the admin listener and the data folder alone: a
+// provider's key need not be in the environment of whoever lists keys.
+func loadForControl(file string) (*config.Snapshot, error) {
+	found, err := config.Find(file)
+	if err != nil {
+		return nil, err
+	}
+	c, err := config.Load(found, func(name string) (string, bool) {
+		if value, ok := os.LookupEnv(name); ok {
+			return value, true
+		}
+		return unset + name, true
+	})
+	if err != nil {
+		return config.Load(found, os.LookupEnv) // the problems as they are
+	}
+	if name, missing := strings.CutPrefix(c.Admin.Token, unset); missing {
+		return nil, fmt.Errorf("%s: admin.token: the environment variable %s is not set", found, name)
+	}
+	return c, nil
+}
+
 // openControl finds out whether a gateway runs.
 func openControl(ctx context.Context, file string) (*control, error) {
-	c, err := loadConfig(file)
+	c, err := loadForControl(file)
 	if err != nil {
 		return nil, err
 	}
