@@ -73,16 +73,15 @@ type Code int32
 
 // Codes of version 1. A code never traps the guest.
 const (
-	OK            Code = 0
-	UnknownField  Code = -1 // this host does not know the field id
-	Absent        Code = -2 // the field has no value in this call, or the index is past its end
-	NotGranted    Code = -3 // policies.yaml does not grant this policy the field or the function
-	BadArgument   Code = -4 // pointer, length, index, type or value out of range
-	WrongHook     Code = -5 // the field does not belong to the hook that is running
-	OverQuota     Code = -6 // a cap of this call or this policy is used up
-	NotSupported  Code = -7 // the function is known to the contract but not served by this host
-	NotFound      Code = -8 // nothing is stored under this name
-	numKnownCodes      = 9
+	OK           Code = 0
+	UnknownField Code = -1 // this host does not know the field id
+	Absent       Code = -2 // the field has no value in this call, or the index is past its end
+	NotGranted   Code = -3 // policies.yaml does not grant this policy the field or the function
+	BadArgument  Code = -4 // pointer, length, index, type or value out of range
+	WrongHook    Code = -5 // the field does not belong to the hook that is running
+	OverQuota    Code = -6 // a cap of this call or this policy is used up
+	NotSupported Code = -7 // the function is known to the contract but not served by this host
+	NotFound     Code = -8 // nothing is stored under this name
 )
 
 // NoValue is what get_i64 returns where get would answer with a code: no amount, count or time of the contract

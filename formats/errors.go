@@ -54,8 +54,6 @@ const (
 	// The gateway cannot.
 	CodePolicyFailed  = "policy_failed"  // 503: a policy broke, and without it nobody is let in
 	CodeInternalError = "internal_error" // 500
-	CodeOverloaded    = "overloaded"     // 503
-	CodeShuttingDown  = "shutting_down"  // 503
 )
 
 // Refuse makes the error for a request that is wrong in itself: status 400.

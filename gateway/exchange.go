@@ -44,10 +44,11 @@ type request struct {
 	route      formats.Route
 	credential []byte // as the client sent it, without "Bearer "
 	chain      *config.Chain
-	step       *config.Step  // of the latest attempt
-	streamed   bool          // the client asked for a stream
-	addsUsage  bool          // the usage at the stream's end is our wish, not the client's
-	retryAfter time.Duration // what the latest attempt's provider asked for; 0 if nothing
+	step       *config.Step    // of the latest attempt
+	streamed   bool            // the client asked for a stream
+	framing    formats.Framing // of the latest attempt's answer
+	addsUsage  bool            // the usage at the stream's end is our wish, not the client's
+	retryAfter time.Duration   // what the latest attempt's provider asked for; 0 if nothing
 
 	facts   abi.Request // what every hook may know
 	auth    abi.Authentication

@@ -46,10 +46,7 @@ func (x *exchange) forward(step *config.Step) bool {
 	x.record.Upstream += a.Duration
 	x.choice.LastError = class
 	if class != abi.NoError && class != abi.Rejected {
-		x.retryAfter = 0
-		if status != 0 { // else the header is an earlier attempt's
-			x.retryAfter = retryAfter(x.trip.Header.Peek("Retry-After"))
-		}
+		x.retryAfter = retryAfter(x.trip.Header.Peek("Retry-After"))
 		x.trip.Close()
 		x.gateway.log.Warn("attempt failed", "request", x.record.ID, "step", a.Step, "provider", a.Provider,
 			"class", class.String(), "status", status, "error", a.Error, "duration", a.Duration)
@@ -72,9 +69,10 @@ func (x *exchange) attempt(step *config.Step) (status int, class abi.ErrorClass,
 	if e := x.trip.Header.ContentEncoding(); len(e) > 0 && string(e) != "identity" {
 		return status, abi.Ambiguous, errEncoded
 	}
-	x.meter.Reset(&x.route, x.answerFraming() != formats.Whole)
+	x.framing = x.answerFraming()
+	x.meter.Reset(&x.route, x.framing != formats.Whole)
 	x.meter.Choices = x.body.Choices
-	if x.answerFraming() == formats.Whole {
+	if x.framing == formats.Whole {
 		if err := x.gather(); err != nil {
 			return status, abi.Ambiguous, err
 		}

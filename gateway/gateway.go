@@ -65,19 +65,18 @@ func New(log *slog.Logger, recorder Recorder, first *Snapshot) *Gateway {
 	g := &Gateway{log: log, recorder: recorder, watcher: newWatcher()}
 	g.current.Store(first)
 	g.server = &fasthttp.Server{
-		Handler:                       g.handle,
-		ErrorHandler:                  g.handleUnreadable,
-		HeaderReceived:                g.bound,
-		Logger:                        serverLog{log},
-		ReadTimeout:                   readHeader,
-		IdleTimeout:                   readIdle,
-		ReadBufferSize:                readBufferSize,
-		NoDefaultServerHeader:         true,
-		NoDefaultContentType:          true,
-		SecureErrorLogMessage:         true, // else the log shows header bytes, credentials among them
-		DisablePreParseMultipartForm:  true,
-		CloseOnShutdown:               true,
-		DisableHeaderNamesNormalizing: false,
+		Handler:                      g.handle,
+		ErrorHandler:                 g.handleUnreadable,
+		HeaderReceived:               g.bound,
+		Logger:                       serverLog{log},
+		ReadTimeout:                  readHeader,
+		IdleTimeout:                  readIdle,
+		ReadBufferSize:               readBufferSize,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		SecureErrorLogMessage:        true, // else the log shows header bytes, credentials among them
+		DisablePreParseMultipartForm: true,
+		CloseOnShutdown:              true,
 	}
 	return g
 }

@@ -24,12 +24,11 @@ func (x *exchange) relay() *refusal {
 	h := &x.trip.Header
 	x.answer(h.StatusCode(), string(h.ContentType()))
 	x.passHeaders()
-	framing := x.answerFraming()
-	if framing == formats.Whole {
+	if x.framing == formats.Whole {
 		x.giveBody()
 		return nil
 	}
-	x.splitter.Reset(framing)
+	x.splitter.Reset(x.framing)
 	x.ctx.Response.ImmediateHeaderFlush = true
 	x.ctx.Response.SetBodyStream(&x.stream, -1) // from here on the exchange ends with the stream's Close
 	return nil

@@ -156,11 +156,7 @@ func (h *house) ready() error {
 func (h *house) policies() []admin.Policy {
 	var all []admin.Policy
 	for _, p := range h.current.Load().set.Policies() {
-		shown := admin.Policy{Name: p.Name, Digest: p.Digest, Size: p.Size, Veto: p.Veto}
-		for _, hook := range p.Hooks {
-			shown.Hooks = append(shown.Hooks, hook.String())
-		}
-		all = append(all, shown)
+		all = append(all, admin.Policy{Name: p.Name, Digest: p.Digest, Size: p.Size, Hooks: hookNames(p.Hooks), Veto: p.Veto})
 	}
 	return all
 }

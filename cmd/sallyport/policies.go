@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/plugins"
 	"github.com/sallyport-dev/sallyport/runtime"
@@ -31,4 +32,13 @@ func readModule(p *config.Policy) ([]byte, error) {
 		return plugins.Builtin(p.Builtin)
 	}
 	return os.ReadFile(p.Path)
+}
+
+// hookNames names hooks for people and the admin API.
+func hookNames(hooks []abi.Hook) []string {
+	var names []string
+	for _, h := range hooks {
+		names = append(names, h.String())
+	}
+	return names
 }

@@ -79,11 +79,7 @@ func printSummary(out io.Writer, c *config.Snapshot, policies []runtime.PolicyIn
 	}
 	fmt.Fprintln(w, "\nPOLICY\tHOOKS\tSIZE")
 	for _, p := range policies {
-		var hooks []string
-		for _, h := range p.Hooks {
-			hooks = append(hooks, h.String())
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d KiB\n", p.Name, strings.Join(hooks, ", "), p.Size>>10)
+		fmt.Fprintf(w, "%s\t%s\t%d KiB\n", p.Name, strings.Join(hookNames(p.Hooks), ", "), p.Size>>10)
 	}
 	return w.Flush()
 }

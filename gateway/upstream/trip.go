@@ -29,6 +29,7 @@ type Trip struct {
 // Send writes req on a connection of pool and reads the answer's header. After an *Error the trip is closed.
 func (t *Trip) Send(pool *Pool, req *Request) error {
 	t.pool = pool
+	t.Header.Reset() // what an earlier trip answered says nothing of this one
 	c, err := pool.checkout(&req.Timeouts)
 	if err != nil {
 		return &Error{Connecting, cause(err)}

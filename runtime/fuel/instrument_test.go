@@ -166,9 +166,6 @@ func TestOwnUnreachableLeavesFuel(t *testing.T) {
 
 // TestGoGuest compares a real guest, whose runtime switches stacks and collects garbage, with and without metering.
 func TestGoGuest(t *testing.T) {
-	if raced {
-		t.Skip("runs without the race detector")
-	}
 	long(t)
 	bin := goGuest(t)
 	r := newRuntime(t, wazero.NewRuntimeConfig())

@@ -41,9 +41,7 @@ type constant struct {
 // TestCoreTestSuite runs each command of the core test suite on a plain and on a metered module. What counts is that
 // both do the same; that the plain one does the right thing is the engine's affair.
 func TestCoreTestSuite(t *testing.T) {
-	if raced {
-		t.Skip("runs without the race detector")
-	}
+	long(t)
 	suite := coreTestSuite(t)
 	files, err := filepath.Glob(filepath.Join(suite, "v2", "testdata", "*.json"))
 	if err != nil || len(files) == 0 {

@@ -1,5 +1,0 @@
-//go:build !race
-
-package fuel_test
-
-const raced = false
