@@ -70,6 +70,7 @@ type Authentication struct {
 	Identity *Identity // allow: who the request belongs to; immutable, may be shared between exchanges
 	Status   int       // deny: 400 to 499 or 503; 0 with an Identity
 	Message  string    // deny: for the client; printable, at most 512 bytes
+	Code     string    // deny: stable, for programs; "" for the one that fits the status
 	Vetoed   *Identity // deny: whom a verdict had allowed before a veto said no; for the record
 }
 
@@ -81,6 +82,11 @@ type Identity struct {
 	State   KeyState
 	Expires time.Time // zero: never
 	Models  []string  // aliases and chains it may use: exact names and "prefix*"; empty: all
+
+	DefaultModel string // for requests that name none; "" for none
+	Labels       []Label
+	Limits       Limits
+	Budgets      []Budget
 }
 
 // KeyState is the administrative state of a key. There is no deleted: rows stay.

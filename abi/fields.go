@@ -49,6 +49,10 @@ const (
 	FieldIdentityState   FieldID = 43
 	FieldIdentityExpires FieldID = 44
 	FieldIdentityModels  FieldID = 45
+
+	FieldIdentityLabels       FieldID = 46
+	FieldIdentityLimits       FieldID = 47
+	FieldIdentityDefaultModel FieldID = 48
 )
 
 // Inputs of choose_step.
@@ -82,8 +86,18 @@ const (
 	FieldAllowTeam    FieldID = 1003
 	FieldAllowModels  FieldID = 1004
 	FieldAllowExpires FieldID = 1005
-	FieldDenyStatus   FieldID = 1010
-	FieldDenyMessage  FieldID = 1011
+
+	FieldAllowLimits         FieldID = 1006
+	FieldAllowBudgetAmount   FieldID = 1007
+	FieldAllowBudgetPeriod   FieldID = 1008
+	FieldAllowBudgetTimezone FieldID = 1009
+
+	FieldDenyStatus  FieldID = 1010
+	FieldDenyMessage FieldID = 1011
+	FieldDenyCode    FieldID = 1012
+
+	FieldAllowDefaultModel FieldID = 1013
+	FieldAllowLabels       FieldID = 1014
 )
 
 // Outputs of choose_step.
@@ -147,6 +161,10 @@ func Fields() []Field {
 		{FieldIdentityExpires, "identity.expires", Int, everywhere, false, false, "Unix time in milliseconds after which the key is refused; absent without an expiry."},
 		{FieldIdentityModels, "identity.models", BytesList, everywhere, false, false, "Aliases and chains that may be used, exact or `prefix*`. No element: all. The host enforces it after authenticate."},
 
+		{FieldIdentityLabels, "identity.labels", BytesList, everywhere, false, false, "Labels of the identity, each `name=value`."},
+		{FieldIdentityLimits, "identity.limits", IntList, everywhere, false, false, "Limits of the identity itself, by limit; 0 is none. Those of its teams are not among them."},
+		{FieldIdentityDefaultModel, "identity.default_model", Bytes, everywhere, false, false, "The model of requests that name none; absent without one."},
+
 		{FieldChain, "chain", Bytes, atChooseStep, false, false, "Name of the chain; for a plain alias that alias, with its one step."},
 		{FieldStepCount, "step.count", Int, atChooseStep, false, false, "Number of steps, at least 1."},
 		{FieldAttempt, "attempt", Int, atChooseStep, false, false, "1 for the first attempt of the exchange."},
@@ -170,8 +188,15 @@ func Fields() []Field {
 		{FieldAllowTeam, "allow.team", Bytes, atAuthenticate, true, false, "Team of the policy's own identity, up to 128 printable bytes. Default: none."},
 		{FieldAllowModels, "allow.models", BytesList, atAuthenticate, true, false, "Models of the policy's own identity, up to 64; index is the element. Default: all."},
 		{FieldAllowExpires, "allow.expires", Int, atAuthenticate, true, false, "Expiry of the policy's own identity, unix milliseconds. Default: none."},
+		{FieldAllowLimits, "allow.limits", IntList, atAuthenticate, true, false, "Limits of the policy's own identity, by limit: 0 to 10^15, 0 is none. Default: none."},
+		{FieldAllowBudgetAmount, "allow.budget_amount", IntList, atAuthenticate, true, false, "Amounts of the policy's own identity's budgets in nano-dollars, 0 to 10^18, up to 8; index is the budget. Default: no budget."},
+		{FieldAllowBudgetPeriod, "allow.budget_period", IntList, atAuthenticate, true, false, "Period of each of these budgets: 0 day, 1 week, 2 month, 3 total. Default: 0."},
+		{FieldAllowBudgetTimezone, "allow.budget_timezone", BytesList, atAuthenticate, true, false, "Time zone of each of these budgets, as `Europe/Berlin`. Default: UTC."},
 		{FieldDenyStatus, "deny.status", Int, atAuthenticate, true, false, "Deny with this HTTP status: 400 to 499, or 503."},
 		{FieldDenyMessage, "deny.message", Bytes, atAuthenticate, true, false, "What the client is told, up to 512 bytes of printable UTF-8. Default: a sentence that fits the status."},
+		{FieldDenyCode, "deny.code", Bytes, atAuthenticate, true, false, "A stable code for programs: 1 to 64 of a to z, 0 to 9 and _. Default: invalid_api_key for 401, else policy_denied."},
+		{FieldAllowDefaultModel, "allow.default_model", Bytes, atAuthenticate, true, false, "The model for requests of the policy's own identity that name none: up to 256 printable bytes. Default: none."},
+		{FieldAllowLabels, "allow.labels", BytesList, atAuthenticate, true, false, "Labels of the policy's own identity, each `name=value` of up to 128 printable bytes, up to 16. Default: none."},
 
 		{FieldChosenStep, "chosen_step", Int, atChooseStep, true, false, "Index of the step to try."},
 		{FieldStop, "stop", Int, atChooseStep, true, false, "1: try nothing more, the client gets the last error. Not at the first attempt."},

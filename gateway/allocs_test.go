@@ -7,6 +7,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/valyala/fasthttp"
 )
@@ -27,7 +28,8 @@ func newDesk(tb testing.TB, request *fasthttp.Request) *desk {
 	tb.Helper()
 	c := testConfig(formats.OpenAI, []string{"http://127.0.0.1:1/v1"})
 	policies := &fakePolicies{chooseStep: func(c *abi.StepChoice) abi.Answer { c.Policy = "default"; return abi.Given }}
-	d := &desk{gateway: New(slog.New(slog.DiscardHandler), silent{}, NewSnapshot(c, policies, fakeIdentities{}, nil, nil))}
+	snapshot := NewSnapshot(c, policies, newIdentities(), nil, nil)
+	d := &desk{gateway: New(slog.New(slog.DiscardHandler), newLedger(tb, testutil.NewMemory()), silent{}, snapshot)}
 	d.ctx.Init2(&clientConn{addr: "127.0.0.1"}, nil, false)
 	request.CopyTo(&d.ctx.Request)
 	return d
@@ -43,6 +45,9 @@ func (d *desk) toForward() *refusal {
 		}
 	}
 	step, no := x.chooseStep()
+	if no == nil {
+		no = x.reserve(step)
+	}
 	if no == nil {
 		x.rewrite(step)
 	}
@@ -63,8 +68,9 @@ func chatRequest(prompt int) *fasthttp.Request {
 	return &r
 }
 
-// stagesAllocs is what the stages up to forward allocate: the request id as the record's string.
-const stagesAllocs = 1
+// stagesAllocs is what the stages up to forward allocate: the request id as the record's string, the ledger's batch and
+// its channel, which all that are in it share (here there is one), and the test's store that copies it.
+const stagesAllocs = 4
 
 func TestStagesUpToForwardAllocate(t *testing.T) {
 	d := newDesk(t, chatRequest(200))

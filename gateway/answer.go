@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/valyala/fasthttp"
 )
@@ -19,6 +20,22 @@ func (x *exchange) answer(status int, contentType string) {
 	r.SetStatusCode(status)
 	r.Header.SetContentType(contentType)
 	r.Header.SetBytesV(headerID, x.id)
+	if x.limitsRates() {
+		x.tellRates()
+	}
+}
+
+// limitsRates reports whether anything of ours limits how often the client may ask.
+func (x *exchange) limitsRates() bool { return x.admission.Rates != (ledger.Rates{}) }
+
+// tellRates sets the headers that tell the client of its limits.
+func (x *exchange) tellRates() {
+	rates := &x.admission.Rates
+	limits := formats.RateLimits{
+		Requests: formats.RateLimit(rates.Requests), Tokens: formats.RateLimit(rates.Tokens),
+		InputTokens: formats.RateLimit(rates.Input), OutputTokens: formats.RateLimit(rates.Output),
+	}
+	formats.SetRateLimits(x.route.Format, &limits, x.start, x.scratch[:0], x.setHeader)
 }
 
 // giveBody makes the buffer the answer's body, and takes the answer's own old buffer for it: nothing is copied.
@@ -28,8 +45,9 @@ func (x *exchange) giveBody() { x.buffer = x.ctx.Response.SwapBody(x.buffer)[:0]
 // the gateway uses, or belongs to the connection, stays behind.
 func (x *exchange) passHeaders() {
 	r := &x.ctx.Response.Header
+	limited := x.limitsRates()
 	for name, value := range x.trip.Header.All() {
-		if passes(string(name)) {
+		if passes(string(name)) || !limited && isRateLimit(string(name)) {
 			r.AddBytesKV(name, value)
 		}
 	}
@@ -43,6 +61,11 @@ func passes(name string) bool {
 		"Openai-Processing-Ms", "Openai-Version", "Openai-Model", "Content-Language", "Cache-Control", "Server-Timing":
 		return true
 	}
+	return false
+}
+
+// isRateLimit reports whether a provider's header tells of its limits. They reach clients that have none of ours.
+func isRateLimit(name string) bool {
 	return strings.HasPrefix(name, "X-Ratelimit-") || strings.HasPrefix(name, "Anthropic-Ratelimit-")
 }
 

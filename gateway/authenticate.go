@@ -34,7 +34,7 @@ func (x *exchange) authenticate() *refusal {
 	case answer == abi.Given && call.Identity != nil:
 		return nil
 	case answer == abi.Given:
-		return denied(call.Status, codeOfDenial(call.Status), call.Message)
+		return denied(call.Status, codeOfDenial(call), call.Message)
 	case x.credential == nil:
 		return denied(401, formats.CodeInvalidAPIKey, "The request has no API key: send it in "+credentialPlace[x.route.Format]+".")
 	}
@@ -48,9 +48,12 @@ func (x *exchange) recordIdentity(id *abi.Identity) {
 	}
 }
 
-// codeOfDenial is the stable code of a policy's no.
-func codeOfDenial(status int) string {
-	if status == 401 {
+// codeOfDenial is the stable code of a policy's no: its own, or the one that fits the status.
+func codeOfDenial(call *abi.Authentication) string {
+	switch {
+	case call.Code != "":
+		return call.Code
+	case call.Status == 401:
 		return formats.CodeInvalidAPIKey
 	}
 	return formats.CodePolicyDenied

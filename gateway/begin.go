@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/valyala/fasthttp"
 )
@@ -22,6 +23,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
 		x.stream.exchange = x
 		x.watch.index = -1
 		x.watch.gone = x.trip.Cancel
+		x.setHeader = func(name string, value []byte) { x.ctx.Response.Header.SetBytesV(name, value) }
 	}
 	x.snapshot = g.hold()
 	x.ctx = ctx
@@ -42,6 +44,8 @@ func (x *exchange) reset() {
 	x.trip.Reset()
 	tries, attempts := x.choice.Tries[:0], x.record.Attempts[:0]
 	clear(x.record.Attempts)
+	clear(x.admission.Levels)
+	x.admission.Levels, x.admission.Rates = x.admission.Levels[:0], ledger.Rates{}
 	x.request = request{over: true}
 	x.record = record.Record{Attempts: attempts}
 	x.choice.Tries = tries

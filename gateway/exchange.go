@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/gateway/upstream"
+	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/valyala/fasthttp"
 )
@@ -27,6 +28,12 @@ type exchange struct {
 	outgoing upstream.Request
 	buffer   []byte // of the answer: all of it, or the part of a stream that is on its way
 	id       []byte // of the request, as the client is told
+
+	setHeader func(name string, value []byte) // of the answer
+	scratch   [64]byte                        // for the value of one
+
+	admission   ledger.Admission
+	reservation ledger.Reservation // of the latest attempt
 	request
 
 	record record.Record
@@ -44,11 +51,13 @@ type request struct {
 	route      formats.Route
 	credential []byte // as the client sent it, without "Bearer "
 	chain      *config.Chain
-	step       *config.Step    // of the latest attempt
-	streamed   bool            // the client asked for a stream
-	framing    formats.Framing // of the latest attempt's answer
-	addsUsage  bool            // the usage at the stream's end is our wish, not the client's
-	retryAfter time.Duration   // what the latest attempt's provider asked for; 0 if nothing
+	step       *config.Step      // of the latest attempt
+	streamed   bool              // the client asked for a stream
+	framing    formats.Framing   // of the latest attempt's answer
+	addsUsage  bool              // the usage at the stream's end is our wish, not the client's
+	retryAfter time.Duration     // what the latest attempt's provider asked for; 0 if nothing
+	tokens     estimate          // what the request may come to
+	settlement ledger.Settlement // of the latest attempt, once price has found it out
 
 	facts   abi.Request // what every hook may know
 	auth    abi.Authentication
@@ -57,7 +66,7 @@ type request struct {
 }
 
 // run takes a request through its stages, up to where its answer is ready to be written. The rest happens as the
-// answer is written: relay, price, record; see finish.
+// answer is written: relay, price, settle, record; see finish.
 func (x *exchange) run() *refusal {
 	if no := x.frame(); no != nil {
 		return no
@@ -78,6 +87,9 @@ func (x *exchange) run() *refusal {
 	for {
 		step, no := x.chooseStep()
 		if no != nil {
+			return no
+		}
+		if no := x.reserve(step); no != nil {
 			return no
 		}
 		x.rewrite(step)
@@ -110,8 +122,8 @@ func (x *exchange) rescue() {
 	}
 }
 
-// finish ends the exchange: price, record, and everything that it holds is let go. It runs exactly once on every
-// way out; a streamed answer's Close calls it, after the last byte or whatever cut it.
+// finish ends the exchange: price, settle, record, and everything that it holds is let go. It runs exactly once on
+// every way out; a streamed answer's Close calls it, after the last byte or whatever cut it.
 func (x *exchange) finish() {
 	if x.over {
 		return
@@ -120,12 +132,13 @@ func (x *exchange) finish() {
 	defer x.letGo()
 	x.gateway.watcher.remove(&x.watch)
 	x.trip.Close()
+	x.priceSafely()
 	x.settle()
 	x.leaveRecord()
 }
 
-// settle prices the exchange. It may run where nothing else would catch a panic, after the handler has returned.
-func (x *exchange) settle() {
+// priceSafely prices the exchange. It may run where nothing else would catch a panic, after the handler has returned.
+func (x *exchange) priceSafely() {
 	defer func() {
 		if p := recover(); p != nil {
 			x.fail(record.Broken, formats.CodeInternalError, panicked(p))

@@ -155,6 +155,7 @@ func TestRetryAfterIsTheLastAttempts(t *testing.T) {
 }
 
 func TestAuthenticateVerdicts(t *testing.T) {
+	vetoed := &abi.Identity{KeyID: "key_1", Name: "tester"}
 	facts := []struct {
 		name   string
 		ask    func(*abi.Authentication) abi.Answer
@@ -165,7 +166,7 @@ func TestAuthenticateVerdicts(t *testing.T) {
 		{"a policy failed", func(*abi.Authentication) abi.Answer { return abi.Failed }, 503, "policy_failed"},
 		{"denied", func(c *abi.Authentication) abi.Answer { c.Status, c.Message = 403, "closed today"; return abi.Given }, 403, "policy_denied"},
 		{"vetoed", func(c *abi.Authentication) abi.Answer {
-			c.Status, c.Message, c.Vetoed = 403, "not today", testIdentity
+			c.Status, c.Message, c.Vetoed = 403, "not today", vetoed
 			return abi.Given
 		}, 403, "policy_denied"},
 		{"may use another model", func(c *abi.Authentication) abi.Answer {
@@ -197,7 +198,7 @@ func TestAuthenticateVerdicts(t *testing.T) {
 			if f.status >= 500 && resp.Header.Get("X-Should-Retry") != "false" {
 				t.Error("clients are not told that trying again is no use")
 			}
-			if r := h.records.wait(t, 0); f.name == "vetoed" && (r.Key != testIdentity.Name || r.Cause != "not today") {
+			if r := h.records.wait(t, 0); f.name == "vetoed" && (r.Key != vetoed.Name || r.Cause != "not today") {
 				t.Errorf("record: %+v", r)
 			}
 			if (asked.Load() > 0) != (f.status == 200) {

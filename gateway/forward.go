@@ -46,6 +46,7 @@ func (x *exchange) forward(step *config.Step) bool {
 	x.record.Upstream += a.Duration
 	x.choice.LastError = class
 	if class != abi.NoError && class != abi.Rejected {
+		x.settleFailed(class)
 		x.retryAfter = retryAfter(x.trip.Header.Peek("Retry-After"))
 		x.trip.Close()
 		x.gateway.log.Warn("attempt failed", "request", x.record.ID, "step", a.Step, "provider", a.Provider,

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/valyala/fasthttp"
 )
@@ -27,10 +28,21 @@ type Policies interface {
 	PriceResponse(*abi.Pricing) abi.Answer
 }
 
-// Identities digests credentials and finds whom they belong to.
+// Identities digests credentials and finds whom they belong to, and teams.
 type Identities interface {
 	abi.Identities
 	Digest(credential []byte) abi.Digest
+	Team(name string) (*abi.Team, bool)
+}
+
+// Ledger counts what exchanges use and cost. *ledger.Ledger is one; a method may be called by many goroutines at once.
+type Ledger interface {
+	Admit(*ledger.Admission) (*ledger.Refusal, error)
+	Leave(*ledger.Admission, *abi.Usage)
+	Reserve(*ledger.Admission, *ledger.Reservation) (*ledger.Refusal, error)
+	Settle(*ledger.Reservation, ledger.Settlement)
+	EstimateInput(model string, body int) int64
+	ObserveInput(model string, body int, tokens int64)
 }
 
 // Recorder is told of every exchange: once when it begins and once when it is over. It must not block, and keep
@@ -51,6 +63,7 @@ const (
 // Gateway serves the data listener. Configuration reaches it through Swap.
 type Gateway struct {
 	log      *slog.Logger
+	ledger   Ledger
 	recorder Recorder
 	server   *fasthttp.Server
 	watcher  *watcher
@@ -61,8 +74,8 @@ type Gateway struct {
 }
 
 // New returns a gateway that serves first. It takes over first's hold, as Swap does.
-func New(log *slog.Logger, recorder Recorder, first *Snapshot) *Gateway {
-	g := &Gateway{log: log, recorder: recorder, watcher: newWatcher()}
+func New(log *slog.Logger, ledger Ledger, recorder Recorder, first *Snapshot) *Gateway {
+	g := &Gateway{log: log, ledger: ledger, recorder: recorder, watcher: newWatcher()}
 	g.current.Store(first)
 	g.server = &fasthttp.Server{
 		Handler:                      g.handle,

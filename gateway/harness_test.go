@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,8 @@ import (
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/internal/testutil"
+	"github.com/sallyport-dev/sallyport/ledger"
+	"github.com/sallyport-dev/sallyport/prices"
 	"github.com/sallyport-dev/sallyport/record"
 	"go.uber.org/goleak"
 )
@@ -38,6 +41,9 @@ type house struct {
 	url      string
 	address  string
 	policies *fakePolicies
+	ids      *fakeIdentities
+	store    *testutil.Memory
+	ledger   *ledger.Ledger
 	records  *recordings
 	config   *config.Snapshot
 }
@@ -55,9 +61,13 @@ func newHouse(t *testing.T, format formats.Format, providers ...string) *house {
 // newTweakedHouse starts a gateway after tweak had its hands on it.
 func newTweakedHouse(t *testing.T, format formats.Format, tweak func(*Gateway), providers ...string) *house {
 	t.Helper()
-	h := &house{t: t, policies: &fakePolicies{}, records: &recordings{}, config: testConfig(format, providers)}
-	snapshot := NewSnapshot(h.config, h.policies, fakeIdentities{}, nil, nil)
-	h.gateway = New(slog.New(slog.DiscardHandler), h.records, snapshot)
+	h := &house{
+		t: t, policies: &fakePolicies{}, ids: newIdentities(), store: testutil.NewMemory(), records: &recordings{},
+		config: testConfig(format, providers),
+	}
+	h.ledger = newLedger(t, h.store)
+	snapshot := NewSnapshot(h.config, h.policies, h.ids, nil, nil)
+	h.gateway = New(slog.New(slog.DiscardHandler), h.ledger, h.records, snapshot)
 	tweak(h.gateway)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -80,8 +90,24 @@ func newTweakedHouse(t *testing.T, format formats.Format, tweak func(*Gateway), 
 	return h
 }
 
+// newLedger opens a ledger that is closed after everything else of the test.
+func newLedger(tb testing.TB, store ledger.Store) *ledger.Ledger {
+	tb.Helper()
+	l, err := ledger.Open(tb.Context(), ledger.Options{Store: store})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := l.Close(); err != nil && !errors.Is(err, ledger.ErrUnavailable) {
+			tb.Error(err)
+		}
+	})
+	return l
+}
+
 func testConfig(format formats.Format, providers []string) *config.Snapshot {
 	c := &config.Snapshot{MaxBody: 1 << 20, Chains: map[string]*config.Chain{}}
+	c.Ledger = config.Ledger{AssumedOutput: 4096, Ambiguous: config.BookInput, ClientGone: config.BookRelayed}
 	limits := config.Timeouts{Connect: time.Second, TLS: time.Second, FirstByte: 5 * time.Second, Gap: 5 * time.Second, Total: time.Minute}
 	whole := &config.Chain{Name: "chain", Format: format, Timeouts: limits}
 	for i, base := range providers {
@@ -96,9 +122,9 @@ func testConfig(format formats.Format, providers []string) *config.Snapshot {
 		model := fmt.Sprintf("real-%d", i)
 		step := config.Step{
 			Alias: fmt.Sprintf("m%d", i), Provider: p, Model: model, ModelJSON: []byte(`"` + model + `"`),
-			Price: &abi.PriceRow{abi.Input: 270_000_000, abi.Output: 1_100_000_000},
+			Tariff: prices.Flat(testPrice, "test"),
 		}
-		choice := abi.Step{Model: step.Alias, Provider: p.Name, Priority: int64(i), Weight: 1, Price: step.Price}
+		choice := abi.Step{Model: step.Alias, Provider: p.Name, Priority: int64(i), Weight: 1, Price: &testPrice}
 		c.Providers = append(c.Providers, p)
 		c.Chains[step.Alias] = &config.Chain{
 			Name: step.Alias, Alias: true, Format: format, Steps: []config.Step{step}, Choices: []abi.Step{choice}, Timeouts: limits,
@@ -112,6 +138,9 @@ func testConfig(format formats.Format, providers []string) *config.Snapshot {
 	slices.Sort(c.Names)
 	return c
 }
+
+// testPrice is what every model costs: 0.27 and 1.10 dollars per million tokens.
+var testPrice = abi.PriceRow{abi.Input: 270_000_000, abi.Output: 1_100_000_000}
 
 // fakePolicies answers the hooks with Go functions; those that are not set behave like the built-in policy.
 type fakePolicies struct {
@@ -145,17 +174,31 @@ func (p *fakePolicies) PriceResponse(c *abi.Pricing) abi.Answer {
 	return abi.NoVerdict
 }
 
-type fakeIdentities struct{}
+// fakeIdentities knows one key, and the teams that a test gives it.
+type fakeIdentities struct {
+	key   *abi.Identity
+	teams map[string]*abi.Team
+}
 
-func (fakeIdentities) Digest(credential []byte) (d abi.Digest) {
+func newIdentities() *fakeIdentities {
+	return &fakeIdentities{
+		key:   &abi.Identity{KeyID: "key_1", Name: "tester", Team: "core"},
+		teams: map[string]*abi.Team{"core": {Name: "core"}},
+	}
+}
+
+func (*fakeIdentities) Digest(credential []byte) (d abi.Digest) {
 	copy(d[:], credential)
 	return d
 }
 
-var testIdentity = &abi.Identity{KeyID: "key_1", Name: "tester", Team: "core"}
+func (f *fakeIdentities) Lookup(d *abi.Digest) (*abi.Identity, bool) {
+	return f.key, *d == f.Digest([]byte(testKey))
+}
 
-func (fakeIdentities) Lookup(d *abi.Digest) (*abi.Identity, bool) {
-	return testIdentity, *d == fakeIdentities{}.Digest([]byte(testKey))
+func (f *fakeIdentities) Team(name string) (*abi.Team, bool) {
+	team, ok := f.teams[name]
+	return team, ok
 }
 
 // recordings keeps the records, and lets a test wait for one.

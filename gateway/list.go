@@ -6,10 +6,15 @@ import (
 
 // list answers a model list, or one model of it, with the names that this identity may use in this format.
 func (x *exchange) list() *refusal {
+	if x.auth.Identity != nil {
+		if no := x.standing(); no != nil {
+			return no
+		}
+	}
 	one := x.route.Operation == formats.GetModel
 	var models []formats.Model
 	for _, m := range x.snapshot.models[x.route.Format] {
-		if mayUse(x.auth.Identity, x.snapshot.Config.Chains[m.ID]) && (!one || m.ID == string(x.route.Model)) {
+		if x.mayUse(m.ID) && (!one || m.ID == string(x.route.Model)) {
 			models = append(models, m)
 		}
 	}

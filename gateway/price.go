@@ -2,30 +2,89 @@ package gateway
 
 import (
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 )
 
-// price takes the usage that the provider reported and asks the policies what it costs. Without a verdict the price
-// row decides; without a price row the cost stays unknown.
+// price finds out what the answer used, and asks the policies what that costs. Without a verdict the tariff decides;
+// without a tariff the cost stays unknown. It sets what settle books.
 func (x *exchange) price() {
-	if x.step == nil || !x.meter.UsageSeen || x.route.Free() || x.record.Provider == "" {
+	if !x.reservation.Open() || x.record.Provider == "" {
 		return
 	}
-	x.record.Usage = x.meter.Usage
-	x.record.UsageSource = record.Authoritative
-	if !x.meter.Complete() {
-		x.record.UsageSource = record.PartialUsage
+	if !x.meter.UsageSeen && !succeeded(x.trip.Header.StatusCode()) {
+		x.settlement.Basis = ledger.Unbilled // the provider's no, which passed as it was
+		return
 	}
+	basis, booking := x.basis()
+	usage := x.used(basis)
+	if booking == config.BookInput || booking == config.BookNothing {
+		usage[abi.Output], usage[abi.Reasoning], usage[abi.AudioOutput] = 0, 0, 0
+	}
+	x.record.Usage, x.record.UsageSource = usage, sourceOf[basis]
+	x.priceUsage(&usage)
+	x.settlement = ledger.Settlement{Basis: basis, Cost: x.record.Cost, Usage: usage}
+	switch booking {
+	case config.BookReservation:
+		x.settlement.Cost = x.reservation.Reserved
+	case config.BookNothing:
+		x.settlement.Cost = 0
+	}
+}
+
+func succeeded(status int) bool { return status >= 200 && status <= 299 }
+
+// sourceOf is how the record calls what usage rests on.
+var sourceOf = [...]record.UsageSource{
+	ledger.Authoritative: record.Authoritative,
+	ledger.Estimated:     record.Estimated,
+	ledger.Interrupted:   record.UsageUntilCut,
+}
+
+// basis says what the usage rests on, and what is booked where it is not known.
+func (x *exchange) basis() (ledger.Basis, config.Booking) {
+	switch {
+	case x.meter.UsageFinal:
+		return ledger.Authoritative, config.BookRelayed
+	case x.record.Outcome == record.ClientGone:
+		return ledger.Interrupted, x.snapshot.Config.Ledger.ClientGone
+	case !x.meter.Complete():
+		return ledger.Interrupted, config.BookRelayed
+	}
+	return ledger.Estimated, config.BookRelayed
+}
+
+// used is the usage by what it rests on: the provider's figures as far as there are any, else the input as estimated
+// and what was relayed.
+func (x *exchange) used(basis ledger.Basis) abi.Usage {
+	if basis == ledger.Authoritative {
+		x.gateway.ledger.ObserveInput(x.step.Model, len(x.ctx.Request.Body()), x.meter.Usage.InputTokens())
+		return x.meter.Usage
+	}
+	usage := x.meter.Relayed()
+	if !x.meter.UsageSeen {
+		usage[abi.Input] = x.estimateInput(x.step)
+	}
+	return usage
+}
+
+// priceUsage prices usage into the record.
+func (x *exchange) priceUsage(usage *abi.Usage) {
 	call := &x.pricing
-	call.Request, call.Identity, call.Phase = &x.facts, x.auth.Identity, abi.Final
-	call.Provider, call.Model = x.step.Provider.Name, x.step.Model
-	call.Usage, call.Price = x.meter.Usage, x.step.Price
+	*call = abi.Pricing{
+		Request: &x.facts, Identity: x.auth.Identity, Phase: abi.Final,
+		Provider: x.step.Provider.Name, Model: x.step.Model, Usage: *usage,
+	}
+	if x.step.Tariff != nil {
+		call.Price = x.step.Tariff.Row(x.reservation.Time, usage.InputTokens())
+	}
 	answer := x.snapshot.Policies.PriceResponse(call)
 	if answer == abi.Given {
 		x.record.Policies[abi.PriceResponse] = call.Policy
 		x.record.Priced, x.record.Cost, x.record.Breakdown = true, call.Cost, call.Breakdown
 	} else if call.Price != nil {
 		x.record.Priced = true
-		x.record.Cost, x.record.Breakdown = call.Price.Cost(&call.Usage)
+		x.record.Cost, x.record.Breakdown = call.Price.Cost(usage)
 	}
 }

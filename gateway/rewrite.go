@@ -26,7 +26,7 @@ func (x *exchange) rewrite(step *config.Step) {
 	t := x.snapshot.targets[step.Provider]
 	x.step = step
 	x.addsUsage = step.Provider.IncludeUsage && !x.body.AskedUsage
-	x.edits = x.body.AppendEdits(x.edits[:0], &x.route, step.ModelJSON, step.Provider.IncludeUsage)
+	x.edits = x.body.AppendEdits(x.edits[:0], &x.route, step.ModelJSON, step.Provider.IncludeUsage, x.tokens.inject)
 	body := x.ctx.Request.Body()
 
 	head := x.outgoing.Head[:0]

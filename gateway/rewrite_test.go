@@ -60,7 +60,7 @@ func TestUpstreamRequests(t *testing.T) {
 			})
 			h := newHouse(t, f.format, url)
 			f.provider(h.config.Providers[0])
-			h.gateway.Swap(NewSnapshot(h.config, h.policies, fakeIdentities{}, h.gateway.current.Load(), nil))
+			h.gateway.Swap(NewSnapshot(h.config, h.policies, h.ids, h.gateway.current.Load(), nil))
 			_ = text(t, h.post(f.path, f.body, append(f.headers, "User-Agent", "c")...).Body)
 			want := strings.Replace(f.want, "HOST", h.config.Providers[0].HostHeader, 1)
 			if got != want {

@@ -41,6 +41,11 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	e.dimensions("usage", (*[abi.NumDimensions]int64)(&r.Usage))
 	e.text("usage_source", r.UsageSource.String())
 	e.cost(r)
+	if r.Booked != 0 {
+		e.number("booked_nano_usd", int64(r.Booked))
+	}
+	e.mark("overrun", r.Overrun)
+	e.mark("unbooked", r.Unbooked)
 	e.policies(&r.Policies)
 	e.number("first_byte_us", r.FirstByte.Microseconds())
 	e.number("duration_us", r.Duration.Microseconds())
@@ -71,6 +76,14 @@ func (e *encoder) number(name string, v int64) {
 	e.buf = strconv.AppendInt(e.buf, v, 10)
 }
 
+// mark writes what is true, and leaves out what is not.
+func (e *encoder) mark(name string, v bool) {
+	if v {
+		e.name(name)
+		e.buf = append(e.buf, "true"...)
+	}
+}
+
 func (e *encoder) text(name, v string) {
 	if v == "" {
 		return
@@ -94,6 +107,11 @@ func (e *encoder) attempts(attempts []Attempt) {
 		e.text("class", a.Class.String())
 		e.number("status", int64(a.Status))
 		e.text("error", a.Error)
+		if a.Basis != "" {
+			e.number("reserved_nano_usd", int64(a.Reserved))
+			e.number("cost_nano_usd", int64(a.Cost))
+			e.text("basis", a.Basis)
+		}
 		e.number("start_us", a.Start.Microseconds())
 		e.number("duration_us", a.Duration.Microseconds())
 		e.buf = append(e.buf, '}')

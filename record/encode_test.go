@@ -22,7 +22,7 @@ func example() Record {
 			{Step: "deepseek", Provider: "deepseek", Status: 200, Start: 3600 * time.Microsecond, Duration: 1830 * time.Millisecond},
 		},
 		Provider: "deepseek", ProviderModel: "deepseek-v4-flash", Status: 200, Outcome: Interrupted,
-		Error: "upstream_cut", Cause: "the stream ended early", UsageSource: PartialUsage, Priced: true, Cost: 702_920,
+		Error: "upstream_cut", Cause: "the stream ended early", UsageSource: UsageUntilCut, Priced: true, Cost: 702_920,
 		Policies:  [abi.NumHooks]string{"office-hours", "default", "default"},
 		FirstByte: 412 * time.Millisecond, Duration: 1840 * time.Millisecond, Upstream: 1831 * time.Millisecond,
 	}

@@ -22,6 +22,7 @@ func Explain(w io.Writer, r *Record) error {
 	p.policies(r)
 	p.attempts(r)
 	p.tokens(r)
+	p.money(r)
 	p.times(r)
 	_, err := w.Write(p.Bytes())
 	return err
@@ -149,12 +150,36 @@ func (p *page) tokens(r *Record) {
 	p.table(append(rows, []string{"cost", "", cost}))
 }
 
+// money tells what the ledger held and booked for each attempt.
+func (p *page) money(r *Record) {
+	var rows [][]string
+	for i := range r.Attempts {
+		if a := &r.Attempts[i]; a.Basis != "" {
+			rows = append(rows, []string{
+				"attempt " + strconv.Itoa(i+1), "reserved", alignPoint + a.Reserved.String(), "booked", alignPoint + a.Cost.String(), clean(a.Basis),
+			})
+		}
+	}
+	if len(rows) > 0 {
+		p.WriteString("\nLedger\n")
+		p.table(rows)
+	}
+	if r.Overrun {
+		p.WriteString("  An attempt cost more than was reserved for it.\n")
+	}
+	if r.Unbooked {
+		p.WriteString("  An attempt passed unbooked: the ledger could not be written.\n")
+	}
+}
+
 func sourceSentence(s UsageSource) string {
 	switch s {
 	case Authoritative:
 		return "as the provider counted it"
-	case PartialUsage:
-		return "as the provider counted it before the answer was cut"
+	case UsageUntilCut:
+		return "of what was relayed before the answer was cut"
+	case Estimated:
+		return "estimated: the provider did not report it"
 	default:
 		return "not reported by the provider"
 	}

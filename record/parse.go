@@ -37,6 +37,9 @@ type wire struct {
 	UsageSource   string            `json:"usage_source"`
 	Cost          *int64            `json:"cost_nano_usd"`
 	Breakdown     map[string]int64  `json:"breakdown_nano_usd"`
+	Booked        int64             `json:"booked_nano_usd"`
+	Overrun       bool              `json:"overrun"`
+	Unbooked      bool              `json:"unbooked"`
 	Policies      map[string]string `json:"policies"`
 	FirstByte     microseconds      `json:"first_byte_us"`
 	Duration      microseconds      `json:"duration_us"`
@@ -49,6 +52,9 @@ type wireAttempt struct {
 	Class    string       `json:"class"`
 	Status   int          `json:"status"`
 	Error    string       `json:"error"`
+	Reserved int64        `json:"reserved_nano_usd"`
+	Cost     int64        `json:"cost_nano_usd"`
+	Basis    string       `json:"basis"`
 	Start    microseconds `json:"start_us"`
 	Duration microseconds `json:"duration_us"`
 }
@@ -96,6 +102,7 @@ func (w *wire) record() (Record, error) {
 		Format: w.Format, Operation: w.Operation, Model: w.Model, Chain: w.Chain, Stream: w.Stream,
 		Provider: w.Provider, ProviderModel: w.ProviderModel, Status: w.Status, Error: w.Error, Cause: w.Cause,
 		FirstByte: time.Duration(w.FirstByte), Duration: time.Duration(w.Duration), Upstream: time.Duration(w.Upstream),
+		Booked: abi.NanoUSD(w.Booked), Overrun: w.Overrun, Unbooked: w.Unbooked,
 	}
 	var err, errSource, errAttempts error
 	r.Outcome, err = lookUp("outcome", w.Outcome, NumOutcomes)
@@ -150,6 +157,7 @@ func attempts(from []wireAttempt) ([]Attempt, error) {
 		to[i] = Attempt{
 			Step: a.Step, Provider: a.Provider, Class: class, Status: a.Status, Error: a.Error,
 			Start: time.Duration(a.Start), Duration: time.Duration(a.Duration),
+			Reserved: abi.NanoUSD(a.Reserved), Cost: abi.NanoUSD(a.Cost), Basis: a.Basis,
 		}
 	}
 	return to, nil

@@ -56,8 +56,11 @@ type Record struct {
 	Cause         string // what the log says of it, without secrets; "" if none
 	Usage         abi.Usage
 	UsageSource   UsageSource
-	Priced        bool // Cost is known
-	Cost          abi.NanoUSD
+	Priced        bool        // Cost is known
+	Cost          abi.NanoUSD // of the answer
+	Booked        abi.NanoUSD // by the ledger for all attempts together
+	Overrun       bool        // an attempt cost more than was reserved for it
+	Unbooked      bool        // an attempt passed while the ledger could not be written
 	Breakdown     [abi.NumDimensions]abi.NanoUSD
 	Policies      [abi.NumHooks]string // which policy decided at each hook; "" if none did
 	FirstByte     time.Duration        // from Time to the first byte to the client; 0 if none was sent
@@ -72,6 +75,9 @@ type Attempt struct {
 	Class    abi.ErrorClass // NoError: it answered
 	Status   int            // the provider's; 0 without an answer
 	Error    string         // short cause in the gateway's words; "" if it answered well
+	Reserved abi.NanoUSD    // for it, before it left
+	Cost     abi.NanoUSD    // booked for it
+	Basis    string         // what Cost rests on, as the ledger calls it; "" if nothing was reserved
 	Start    time.Duration  // after Record.Time
 	Duration time.Duration
 }
@@ -83,11 +89,12 @@ type UsageSource uint8
 const (
 	NoUsage       UsageSource = iota // nothing was used, or nothing is known
 	Authoritative                    // the provider said so
-	PartialUsage                     // the provider said so before the answer was cut; may lack output
+	UsageUntilCut                    // what had been relayed when the answer was cut, or the client left
+	Estimated                        // of a whole answer that came without figures
 	NumUsageSources
 )
 
-var sourceNames = [NumUsageSources]string{"none", "authoritative", "partial"}
+var sourceNames = [NumUsageSources]string{"none", "authoritative", "interrupted", "estimated"}
 
 // String returns the source's name.
 func (s UsageSource) String() string {

@@ -156,6 +156,10 @@ func wireName(t types.Type, value int64) string {
 		return abi.KeyState(value).String()
 	case "Hook":
 		return abi.Hook(value).String()
+	case "Limit":
+		return abi.Limit(value).String()
+	case "Period":
+		return abi.Period(value).String()
 	default:
 		return ""
 	}

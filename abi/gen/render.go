@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"go/format"
+	"path"
 	"strings"
 	"text/template"
 
@@ -26,6 +27,8 @@ func outputs() []output {
 		{"../sdk/go/abi_gen.go", "public.go.tmpl", true},
 		{"../sdk/go/internal/abi/abi_gen.go", "internal.go.tmpl", true},
 		{"../sdk/c/sallyport.h", "header.h.tmpl", false},
+		{"../sdk/rust/src/abi.rs", "abi.rs.tmpl", true},
+		{"../sdk/assemblyscript/assembly/abi.ts", "abi.ts.tmpl", true},
 		{"SPEC.md", "spec.md.tmpl", false},
 	}
 }
@@ -49,6 +52,9 @@ func (o output) render(c *contract, old []byte) ([]byte, error) {
 	var out bytes.Buffer
 	if err := t.Execute(&out, c); err != nil {
 		return nil, err
+	}
+	if path.Ext(o.path) != ".go" {
+		return out.Bytes(), nil
 	}
 	return format.Source(out.Bytes())
 }
@@ -91,10 +97,20 @@ func (c *contract) functions() template.FuncMap {
 		"doc":       func(name string) string { return c.docs[name] },
 		"docAs":     func(name, as string) string { return strings.ReplaceAll(c.docs[name], name, as) },
 		"comment":   func(text string) string { return wrap("// ", text) },
+		"document":  func(text string) string { return wrap("/// ", text) },
+		"indented":  func(text string) string { return wrap("    /// ", text) },
+		"jsdoc":     func(text string) string { return "/** " + wrap(" * ", text)[len(" * "):] + " */" },
+		"sentence":  sentence,
+		"kinds":     kinds,
+		"typeName":  typeName,
+		"imports":   func(f abi.Function) string { return parameters(f, ": ") },
 		"remark":    func(text string) string { return "/* " + wrap(" * ", text)[len(" * "):] + " */" },
 		"value":     func(name string) int64 { return c.values[name] },
 		"upper":     func(name string) string { return strings.ToUpper(strings.ReplaceAll(name, ".", "_")) },
 		"snake":     snake,
+		"lower":     func(name string) string { return strings.ToLower(strings.ReplaceAll(name, ".", "_")) },
+		"pascal":    pascal,
+		"words":     func(name string) string { return strings.ReplaceAll(strings.ToLower(snake(name)), "_", " ") },
 		"without":   func(prefix, name string) string { return strings.TrimPrefix(name, prefix) },
 		"inputs":    func(hook string) []field { return c.fieldsOf(hook, false) },
 		"outputs":   func(hook string) []field { return c.fieldsOf(hook, true) },
@@ -160,13 +176,41 @@ func snake(name string) string {
 	return strings.ToUpper(out.String())
 }
 
-// signature is a function's type as SPEC.md writes it.
-func signature(f abi.Function) string {
+// kinds are the enumerations that are a type of their own in every SDK, with the word that their constants in package
+// abi begin with.
+func kinds() map[string]string {
+	return map[string]string{"CredentialShape": "Credential", "KeyState": "Key", "ErrorClass": "", "PricePhase": "", "Period": ""}
+}
+
+// parameters are a function's parameters: name, separator, type.
+func parameters(f abi.Function, separator string) string {
 	var params []string
 	for i, p := range f.Params {
-		params = append(params, f.Names[i]+" "+typeName(p))
+		params = append(params, f.Names[i]+separator+typeName(p))
 	}
-	return fmt.Sprintf("%s(%s) -> %s", f.Name, strings.Join(params, ", "), typeName(f.Results[0]))
+	return strings.Join(params, ", ")
+}
+
+// pascal turns dotted.and_snaked into MixedCaps.
+func pascal(name string) string {
+	var out strings.Builder
+	for _, word := range strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '_' }) {
+		out.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return out.String()
+}
+
+// sentence makes a comment out of a remark.
+func sentence(text string) string {
+	if first, _, _ := strings.Cut(text, " "); text == "" || strings.Contains(first, ".") { // nothing, or the name of a file
+		return text
+	}
+	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+}
+
+// signature is a function's type as SPEC.md writes it.
+func signature(f abi.Function) string {
+	return fmt.Sprintf("%s(%s) -> %s", f.Name, parameters(f, " "), typeName(f.Results[0]))
 }
 
 func typeName(t abi.Type) string {

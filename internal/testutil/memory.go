@@ -1,0 +1,137 @@
+package testutil
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Memory is a store of the ledger in memory. What it holds is what would be on the disk: a ledger that is abandoned, as by a kill,
+// leaves it for the next.
+type Memory struct {
+	mu       sync.Mutex
+	first    uint64 // number of segments[0]
+	segments [][]byte
+	rows     map[string][]byte
+	broken   error // what Append and Write answer
+}
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory { return &Memory{first: 1, rows: map[string][]byte{}} }
+
+// Append implements the store.
+func (m *Memory) Append(number uint64, segment []byte, _ bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return m.broken
+	}
+	if number != m.first+uint64(len(m.segments)) {
+		return errors.New("a gap in the journal")
+	}
+	m.segments = append(m.segments, slices.Clone(segment))
+	return nil
+}
+
+// Segments implements the store.
+func (m *Memory) Segments(_ context.Context, from uint64, f func(uint64, []byte) error) error {
+	m.mu.Lock()
+	first, segments := m.first, m.segments
+	m.mu.Unlock()
+	for i, s := range segments {
+		if number := first + uint64(i); number >= from {
+			if err := f(number, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// LastSegment implements the store.
+func (m *Memory) LastSegment() (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.first + uint64(len(m.segments)) - 1, nil
+}
+
+// Held returns how many segments there are, and the number of the first.
+func (m *Memory) Held() (segments int, first uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.segments), m.first
+}
+
+// Drop implements the store.
+func (m *Memory) Drop(_ context.Context, before uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.first < before && len(m.segments) > 0 {
+		m.segments = m.segments[1:]
+		m.first++
+	}
+	return nil
+}
+
+// Write implements the store.
+func (m *Memory) Write(rows iter.Seq2[string, []byte]) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return m.broken
+	}
+	for key, value := range rows {
+		m.rows[key] = slices.Clone(value)
+	}
+	return nil
+}
+
+// Read implements the store.
+func (m *Memory) Read(key string) ([]byte, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	value, ok := m.rows[key]
+	return slices.Clone(value), ok, nil
+}
+
+// Scan implements the store.
+func (m *Memory) Scan(_ context.Context, prefix, from string, f func(string, []byte) error) error {
+	m.mu.Lock()
+	var keys []string
+	for key := range m.rows {
+		if strings.HasPrefix(key, prefix) && key >= from {
+			keys = append(keys, key)
+		}
+	}
+	m.mu.Unlock()
+	slices.Sort(keys)
+	for _, key := range keys {
+		value, _, _ := m.Read(key)
+		if err := f(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Break makes Append and Write answer err, or work again if it is nil.
+func (m *Memory) Break(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken = err
+}
+
+// Snapshot returns the store as a kill would leave it now.
+func (m *Memory) Snapshot() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := NewMemory()
+	c.first, c.segments = m.first, slices.Clone(m.segments)
+	for key, value := range m.rows {
+		c.rows[key] = value
+	}
+	return c
+}

@@ -1,0 +1,176 @@
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/sallyport-dev/sallyport/abi"
+)
+
+// account is what is counted of one level, in memory. Everything in it is guarded by the ledger's mutex.
+type account struct {
+	Account
+	windows    []*window // the present window of each budget, and of budgets that are no longer asked for
+	rates      [numRates]arrival
+	concurrent int64
+
+	pins   int  // admissions that hold it
+	dirty  bool // changed since its row was last encoded
+	flight bool // its row is encoded and not written yet
+	next   *account
+}
+
+// spare reports whether the account can be forgotten: its row says all there is to know.
+func (a *account) spare() bool { return a.pins == 0 && !a.dirty && !a.flight }
+
+// accounts are those in memory.
+type accounts struct {
+	resident map[Account]*account
+	most     int
+	first    *account // of those that are dirty, the one that has been so for the longest
+	last     *account
+	epoch    uint64 // counts forgotten accounts, so that what was read before one was forgotten is not believed
+}
+
+// touch notes that an account has changed.
+func (t *accounts) touch(a *account) {
+	if a.dirty {
+		return
+	}
+	a.dirty = true
+	if t.last == nil {
+		t.first = a
+	} else {
+		t.last.next = a
+	}
+	t.last = a
+}
+
+// clean takes the account that has been dirty for the longest; nil if none is.
+func (t *accounts) clean() *account {
+	a := t.first
+	if a == nil {
+		return nil
+	}
+	if t.first = a.next; t.first == nil {
+		t.last = nil
+	}
+	a.next, a.dirty, a.flight = nil, false, true
+	return a
+}
+
+// evictions is how many accounts are looked at when there are too many: a few for each that is added.
+const evictions = 8
+
+// add takes an account in. When there are too many, some that can be spared are forgotten, any of them: Go's maps are
+// walked from a random place.
+func (t *accounts) add(a *account) {
+	if len(t.resident) >= t.most {
+		looked := 0
+		for name, old := range t.resident {
+			if old.spare() {
+				delete(t.resident, name)
+				t.epoch++
+			}
+			if looked++; looked == evictions {
+				break
+			}
+		}
+	}
+	t.resident[a.Account] = a
+}
+
+// Rows of accounts.
+//
+//	key    "account/" and the account's name
+//	value  1 byte version | segment that it is up to | rates: arrivals | windows, each: period, zone, start, end,
+//	       settled, limit, alerted
+const (
+	accountRows       = "account/"
+	accountRowVersion = 1
+)
+
+func (a *account) row() string { return accountRows + a.String() }
+
+// encode returns the account's row as of the end of a segment.
+func (a *account) encode(segment uint64) []byte {
+	e := encoder{buf: make([]byte, 0, 64+48*len(a.windows))}
+	e.byte(accountRowVersion)
+	e.uint(segment)
+	e.uint(uint64(len(a.rates)))
+	for _, r := range a.rates {
+		e.int(int64(r))
+	}
+	e.uint(uint64(len(a.windows)))
+	for _, w := range a.windows {
+		e.byte(byte(w.period))
+		e.text(w.zone)
+		e.int(w.start)
+		e.int(w.end)
+		e.int(int64(w.settled))
+		e.int(int64(w.limit))
+		e.byte(w.alerted)
+	}
+	return e.buf
+}
+
+// parseAccount reads a row, and the segment that it is up to.
+func parseAccount(name Account, row []byte) (a *account, segment uint64, err error) {
+	a = &account{Account: name}
+	d := decoder{buf: row}
+	if version := d.byte(); version != accountRowVersion {
+		return nil, 0, fmt.Errorf("%w: %s: version %d of its row, this program knows %d", ErrCorrupt, name, version, accountRowVersion)
+	}
+	segment = d.uint()
+	for i := range d.count(len(row)) {
+		if r := arrival(d.int()); i < len(a.rates) {
+			a.rates[i] = r
+		}
+	}
+	for range d.count(len(row)) {
+		w := &window{account: a}
+		w.period, w.zone = abi.Period(d.byte()), d.text()
+		w.start, w.end = d.int(), d.int()
+		w.settled, w.limit = abi.NanoUSD(d.int()), abi.NanoUSD(d.int())
+		w.alerted = d.byte()
+		a.windows = append(a.windows, w)
+	}
+	if err := d.end(); err != nil {
+		return nil, 0, fmt.Errorf("%w: row of %s: %w", ErrCorrupt, name, err)
+	}
+	return a, segment, nil
+}
+
+// pin finds an account, reads it from its row if it is not in memory, and holds it there until unpin. The mutex is
+// held on entry and on return, but not while a row is read.
+func (l *Ledger) pin(name Account) (*account, error) {
+	for {
+		if a, ok := l.accounts.resident[name]; ok {
+			a.pins++
+			return a, nil
+		}
+		epoch := l.accounts.epoch
+		l.mu.Unlock()
+		a, err := l.load(name)
+		l.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := l.accounts.resident[name]; !ok && epoch == l.accounts.epoch {
+			l.accounts.add(a)
+		}
+	}
+}
+
+// load reads an account's row; one without a row has used nothing.
+func (l *Ledger) load(name Account) (*account, error) {
+	a := &account{Account: name}
+	row, ok, err := l.store.Read(a.row())
+	if err != nil {
+		return nil, fmt.Errorf("reading the account %s: %w", name, err)
+	}
+	if !ok {
+		return a, nil
+	}
+	a, _, err = parseAccount(name, row)
+	return a, err
+}

@@ -1,0 +1,282 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+)
+
+// books is what the bookkeeping knows. It brings rows up to the journal, so that little has to be replayed after a
+// restart. Only one flush runs at a time: busy is held.
+type books struct {
+	usage   map[usageKey]*usageSum // being written
+	usageTo uint64                 // the segment that usage is up to
+	written uint64                 // the segment that the rows of usage are up to
+	due     time.Time              // when usage is written next
+	replay  uint64                 // the first segment that a restart has to read, as the row of that name says
+	checked uint64                 // the segment that the balances were checked up to
+}
+
+const (
+	booksInterval = time.Second      // between flushes of accounts: what a crash can lose of rate limits
+	usageInterval = 10 * time.Second // between flushes of usage
+	checkInterval = time.Minute
+	dropInterval  = time.Hour
+	flushChunk    = 4096     // accounts that are encoded at a time
+	carryAfter    = 32 << 20 // bytes of journal after which an open reservation is repeated
+)
+
+// replayRow holds the number of the first segment that a restart has to read.
+const replayRow = "replay"
+
+// keepBooks is the bookkeeper.
+func (l *Ledger) keepBooks() {
+	defer close(l.booked)
+	flush, check, drop := time.NewTicker(booksInterval), time.NewTicker(checkInterval), time.NewTicker(dropInterval)
+	defer flush.Stop()
+	defer check.Stop()
+	defer drop.Stop()
+	ctx := context.Background()
+	for {
+		var err error
+		select {
+		case <-flush.C:
+			err = l.flush(ctx, false)
+		case <-check.C:
+			err = l.check(ctx)
+		case <-drop.C:
+			err = l.dropOld(ctx)
+		case <-l.stop:
+			if err := l.flush(ctx, true); err != nil {
+				l.log.Error("closing the ledger: its rows are behind its journal", "error", err)
+			}
+			return
+		}
+		if err != nil && !errors.Is(err, ErrUnavailable) { // that one is told already
+			l.log.Error("keeping the ledger's books", "error", err)
+		}
+	}
+}
+
+// flush writes the rows of all accounts that have changed, and those of usage if they are due or wanted at once.
+func (l *Ledger) flush(ctx context.Context, usage bool) error {
+	l.busy.Lock()
+	defer l.busy.Unlock()
+	first := uint64(0)
+	for {
+		l.mu.Lock()
+		part := l.seal(usage)
+		l.mu.Unlock()
+		if first == 0 {
+			first = part.replay
+		}
+		if err := l.writePart(ctx, part); err != nil {
+			return err
+		}
+		if !part.more {
+			break
+		}
+	}
+	if err := l.writeUsage(); err != nil {
+		return err
+	}
+	return l.writeReplay(min(first, l.books.written+1))
+}
+
+// part is what one step of a flush writes.
+type part struct {
+	number   uint64 // the segment that the rows are up to
+	accounts []*account
+	rows     map[string][]byte
+	replay   uint64 // the first segment that has to be read if these and all earlier changes are written
+	sealed   *batch // nil: everything up to here is in the journal
+	more     bool   // there are more accounts
+}
+
+// seal ends the batch that is being filled, and encodes accounts as they are at its end. The mutex is held.
+func (l *Ledger) seal(usage bool) *part {
+	l.carry()
+	p := &part{rows: map[string][]byte{}, sealed: l.unwritten()}
+	number := l.segment()
+	if p.sealed != nil && p.sealed.number == number {
+		l.begin(number + 1)
+	} else {
+		number--
+	}
+	p.number = number
+	for len(p.accounts) < flushChunk {
+		a := l.accounts.clean()
+		if a == nil {
+			break
+		}
+		p.accounts = append(p.accounts, a)
+		p.rows[a.row()] = a.encode(number)
+	}
+	p.more = l.accounts.first != nil
+	p.replay = number + 1
+	if r := l.open.first(); r != nil {
+		p.replay = min(p.replay, r.segment)
+	}
+	if l.books.usage == nil && (usage || !l.now().Before(l.books.due)) {
+		l.books.usage, l.books.usageTo = l.usage, number
+		l.usage = map[usageKey]*usageSum{}
+	} else if l.books.usage == nil && len(l.usage) == 0 {
+		l.books.written = number
+	}
+	return p
+}
+
+// unwritten is the last batch with events that may not be written yet; nil if all are. The mutex is held.
+func (l *Ledger) unwritten() *batch {
+	n := len(l.batches)
+	switch {
+	case len(l.batches[n-1].buf) > emptyBatch:
+		return l.batches[n-1]
+	case n > 1:
+		return l.batches[n-2]
+	}
+	return nil
+}
+
+// carry repeats reservations that have been open for so long that a restart would have to read much to find them.
+func (l *Ledger) carry() {
+	for r := l.open.first(); r != nil && l.journal-r.position > carryAfter; r = l.open.first() {
+		l.open.unlink(r)
+		l.open.push(r)
+		l.write(r)
+	}
+}
+
+// writePart waits until the journal has what the rows say, and writes them.
+func (l *Ledger) writePart(ctx context.Context, p *part) error {
+	err := l.await(ctx, p.sealed)
+	if err == nil && len(p.rows) > 0 {
+		if err = l.store.Write(maps.All(p.rows)); err != nil {
+			err = fmt.Errorf("writing accounts: %w", err)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range p.accounts {
+		a.flight = false
+		if err != nil {
+			l.accounts.touch(a)
+		}
+	}
+	return err
+}
+
+// await waits until a batch is written.
+func (l *Ledger) await(ctx context.Context, b *batch) error {
+	if b == nil {
+		return nil
+	}
+	l.rouse()
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if b.err != nil {
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// writeUsage writes the sums of usage that seal took, also those of an earlier try that failed.
+func (l *Ledger) writeUsage() error {
+	if l.books.usage == nil {
+		return nil
+	}
+	rows := make(map[string][]byte, len(l.books.usage))
+	for key, sum := range l.books.usage {
+		row, err := l.mergeUsage(&key, sum, l.books.usageTo)
+		if err != nil {
+			return err
+		}
+		if row != nil {
+			rows[key.row()] = row
+		}
+	}
+	if err := l.store.Write(sorted(rows)); err != nil {
+		return fmt.Errorf("writing usage: %w", err)
+	}
+	l.books.usage, l.books.written = nil, l.books.usageTo
+	l.books.due = l.now().Add(usageInterval)
+	return nil
+}
+
+// sorted ranges over rows in the order of their keys, which is the order that the store likes best.
+func sorted(rows map[string][]byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for _, key := range slices.Sorted(maps.Keys(rows)) {
+			if !yield(key, rows[key]) {
+				return
+			}
+		}
+	}
+}
+
+// writeReplay notes where a restart has to begin to read, and the learned ratios beside it.
+func (l *Ledger) writeReplay(from uint64) error {
+	if from == l.books.replay {
+		return nil
+	}
+	var e encoder
+	e.uint(from)
+	rows := map[string][]byte{replayRow: e.buf}
+	if ratios, changed := l.ratios.encode(); changed {
+		rows[ratiosRow] = ratios
+	}
+	if err := l.store.Write(maps.All(rows)); err != nil {
+		return fmt.Errorf("writing the ledger's place: %w", err)
+	}
+	l.books.replay = from
+	return nil
+}
+
+// errEnough ends a walk early. It never leaves this package.
+var errEnough = errors.New("enough")
+
+// dropOld gives up the segments that are older than the settings' retention, as far as no restart needs them.
+func (l *Ledger) dropOld(ctx context.Context) error {
+	keep := l.settings.Load().Retention
+	if keep == 0 {
+		return nil
+	}
+	oldest := l.now().Add(-keep)
+	l.busy.Lock()
+	before := l.books.replay
+	l.busy.Unlock()
+	err := l.store.Segments(ctx, 0, func(number uint64, segment []byte) error {
+		if number >= before {
+			return errEnough
+		}
+		return readSegment(segment, func(ev *event) error {
+			if !ev.latest().Before(oldest) {
+				before = number
+				return errEnough
+			}
+			return nil
+		})
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return fmt.Errorf("looking for old segments: %w", err)
+	}
+	if err := l.store.Drop(ctx, before); err != nil {
+		return fmt.Errorf("dropping old segments: %w", err)
+	}
+	return nil
+}
+
+// latest is when the event was written.
+func (ev *event) latest() time.Time {
+	if ev.kind == settlementEvent {
+		return ev.Settled
+	}
+	return ev.Time
+}
