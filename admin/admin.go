@@ -1,8 +1,9 @@
-// Package admin is the operator's side of the gateway: metrics, readiness, and the admin API for keys and records, on
-// a listener of its own. It also holds the API's client, which the command line uses while a gateway is running.
+// Package admin is the operator's side of the gateway: metrics, readiness, and the admin API for keys, teams, money
+// and records, on a listener of its own. openapi.json describes the API. The package also holds the API's client,
+// which the command line uses while a gateway is running.
 //
-// It declares the interfaces that it serves and imports neither gateway nor runtime nor state; cmd/sallyport joins
-// them.
+// It declares the interfaces that it serves and imports neither gateway nor runtime nor state, and of ledger the types
+// alone; cmd/sallyport joins them.
 package admin
 
 import (
@@ -13,28 +14,27 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/identity"
 	"github.com/sallyport-dev/sallyport/record"
 )
 
-// ErrNotFound is a key or a record that is not there. Implementations of the interfaces wrap it.
-var ErrNotFound = errors.New("not found")
-
-// ErrReadOnly is a change of something that the configuration file declares.
-var ErrReadOnly = errors.New("declared in the configuration file: change it there")
-
-// Keys is the keys of this gateway. It is served by the API, and answered by its client.
-type Keys interface {
-	// Issue makes and stores a key, and returns its secret, which nobody can learn again.
-	Issue(ctx context.Context, wish identity.Wish) (identity.Key, string, error)
-	// Keys lists all keys, those of the file first.
-	Keys(ctx context.Context) ([]identity.Key, error)
-	// Revoke revokes the key with this id or name. It is in effect when Revoke returns.
-	Revoke(ctx context.Context, idOrName string) (identity.Key, error)
-}
+// Errors of what this package serves. Implementations of its interfaces wrap them.
+var (
+	// ErrNotFound is a key, a team or a record that is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrReadOnly is a change of something that the configuration file declares.
+	ErrReadOnly = errors.New("declared in the configuration file: change it there")
+	// ErrConflict is a change that what is there stands against.
+	ErrConflict = errors.New("in conflict")
+	// ErrUnavailable is that nothing can be stored now: a full disk, for instance.
+	ErrUnavailable = errors.New("nothing can be stored now")
+)
 
 // Records is the request log.
 type Records interface {
@@ -59,9 +59,13 @@ type Options struct {
 	Log      *slog.Logger
 	Metrics  *Metrics
 	Keys     Keys
+	Teams    Teams
+	Books    Books
+	Backups  Backups
 	Records  Records
 	Policies func() []Policy
-	Ready    func() error // nil error: ready for traffic
+	Ready    func() error     // nil error: ready for traffic
+	Now      func() time.Time // default time.Now
 }
 
 // access says who may use a route.
@@ -84,6 +88,9 @@ type api struct{ Options }
 
 // Handler returns the admin listener's handler.
 func Handler(o Options) http.Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	a := &api{o}
 	mux := http.NewServeMux()
 	for _, r := range a.routes() {
@@ -100,21 +107,54 @@ func Handler(o Options) http.Handler {
 }
 
 func (a *api) routes() []route {
+	return slices.Concat(a.generalRoutes(), a.keyRoutes(), a.moneyRoutes())
+}
+
+func (a *api) generalRoutes() []route {
 	return []route{
 		{"GET /health", open, func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, status{"ok"}) }},
 		{"GET /ready", open, a.ready},
 		{"GET /metrics", open, promhttp.HandlerFor(a.Metrics.registry, promhttp.HandlerOpts{}).ServeHTTP},
-		{"GET /admin/v1/keys", guarded, a.listKeys},
-		{"POST /admin/v1/keys", guarded, a.issueKey},
-		{"POST /admin/v1/keys/{key}/revoke", guarded, a.revokeKey},
+		{"GET /admin/v1/openapi.json", open, describe},
 		{"GET /admin/v1/requests", guarded, a.recentRecords},
 		{"GET /admin/v1/requests/{id}", guarded, a.findRecord},
 		{"GET /admin/v1/policies", guarded, a.listPolicies},
+		{"GET /admin/v1/backup", guarded, a.backup},
 		{"GET /debug/pprof/", guarded, pprof.Index},
 		{"GET /debug/pprof/profile", guarded, pprof.Profile},
 		{"GET /debug/pprof/trace", guarded, pprof.Trace},
 		{"GET /debug/pprof/symbol", guarded, pprof.Symbol},
 		{"GET /debug/pprof/cmdline", guarded, pprof.Cmdline},
+	}
+}
+
+func (a *api) keyRoutes() []route {
+	return []route{
+		{"GET /admin/v1/keys", guarded, a.listKeys},
+		{"POST /admin/v1/keys", guarded, a.issueKey},
+		{"GET /admin/v1/keys/{key}", guarded, a.showKey},
+		{"PATCH /admin/v1/keys/{key}", guarded, a.changeKey},
+		{"POST /admin/v1/keys/{key}/rotate", guarded, a.rotateKey},
+		{"POST /admin/v1/keys/{key}/disable", guarded, a.setKeyState(abi.KeyDisabled)},
+		{"POST /admin/v1/keys/{key}/enable", guarded, a.setKeyState(abi.KeyActive)},
+		{"POST /admin/v1/keys/{key}/revoke", guarded, a.setKeyState(abi.KeyRevoked)},
+		{"GET /admin/v1/teams", guarded, a.listTeams},
+		{"POST /admin/v1/teams", guarded, a.createTeam},
+		{"GET /admin/v1/teams/{team}", guarded, a.showTeam},
+		{"PATCH /admin/v1/teams/{team}", guarded, a.changeTeam},
+		{"POST /admin/v1/teams/{team}/disable", guarded, a.setTeamState(abi.KeyDisabled)},
+		{"POST /admin/v1/teams/{team}/enable", guarded, a.setTeamState(abi.KeyActive)},
+		{"POST /admin/v1/teams/{team}/revoke", guarded, a.setTeamState(abi.KeyRevoked)},
+	}
+}
+
+func (a *api) moneyRoutes() []route {
+	return []route{
+		{"GET /admin/v1/keys/{key}/usage", guarded, a.keyBalances},
+		{"GET /admin/v1/teams/{team}/usage", guarded, a.teamBalances},
+		{"GET /admin/v1/usage", guarded, a.usage},
+		{"GET /admin/v1/ledger/export", guarded, a.exportLedger},
+		{"POST /admin/v1/ledger/verify", guarded, a.verifyLedger},
 	}
 }
 
@@ -181,12 +221,25 @@ func (a *api) failWith(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		fail(w, http.StatusNotFound, "not_found", err.Error())
-	case errors.Is(err, ErrReadOnly), errors.Is(err, identity.ErrKeys):
+	case errors.Is(err, ErrReadOnly), errors.Is(err, ErrConflict), errors.Is(err, identity.ErrKeys):
 		fail(w, http.StatusConflict, "conflict", err.Error())
+	case errors.Is(err, ErrQuery):
+		fail(w, http.StatusBadRequest, "invalid_query", err.Error())
 	case errors.Is(err, identity.ErrWish), errors.Is(err, identity.ErrPrefix):
-		fail(w, http.StatusBadRequest, "invalid_key", err.Error())
+		fail(w, http.StatusBadRequest, invalidCode(r), err.Error())
+	case errors.Is(err, ErrUnavailable):
+		a.Log.Error("admin API", "route", r.Pattern, "error", err)
+		fail(w, http.StatusServiceUnavailable, "storage_unavailable", err.Error())
 	default:
 		a.Log.Error("admin API", "route", r.Pattern, "error", err)
 		fail(w, http.StatusInternalServerError, "internal_error", "the request failed; the log says why")
 	}
+}
+
+// invalidCode names what was wished for and is impossible.
+func invalidCode(r *http.Request) string {
+	if strings.HasPrefix(r.URL.Path, "/admin/v1/teams") {
+		return "invalid_team"
+	}
+	return "invalid_key"
 }

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sallyport-dev/sallyport/identity"
 	"github.com/sallyport-dev/sallyport/record"
 )
 
@@ -23,56 +22,25 @@ var ErrNotRunning = errors.New("no gateway is running there")
 // ErrToken is what a Client answers where a gateway listens that does not take its token: another one, perhaps.
 var ErrToken = errors.New("the gateway that answers there does not take this configuration's admin token; is it another one?")
 
-// Client speaks to the admin API of a running gateway. It implements Keys and Records.
+// Client speaks to the admin API of a running gateway. It implements Keys, Teams, Books, Backups and Records.
 type Client struct {
-	base  string
-	token string
-	http  *http.Client
+	base    string
+	token   string
+	http    *http.Client
+	streams *http.Client // for answers that take as long as they take
 }
 
-// clientTimeout bounds one request of a Client.
+// clientTimeout bounds one request of a Client, except for those that stream.
 const clientTimeout = 10 * time.Second
 
 // NewClient returns a client of the API on this host:port.
 func NewClient(address, token string) *Client {
-	return &Client{base: "http://" + address, token: token, http: &http.Client{Timeout: clientTimeout}}
+	return &Client{base: "http://" + address, token: token, http: &http.Client{Timeout: clientTimeout}, streams: &http.Client{}}
 }
 
 // Running reports whether a gateway answers there: nil, or ErrNotRunning.
 func (c *Client) Running(ctx context.Context) error {
 	return c.do(ctx, http.MethodGet, "/health", nil, nil)
-}
-
-// Issue implements Keys.
-func (c *Client) Issue(ctx context.Context, w identity.Wish) (identity.Key, string, error) {
-	var issued IssuedKey
-	body := wish{Name: w.Name, Team: w.Team, Models: w.Models, Prefix: w.Prefix, Expires: timeOrNil(w.Expires)}
-	if err := c.do(ctx, http.MethodPost, "/admin/v1/keys", body, &issued); err != nil {
-		return identity.Key{}, "", err
-	}
-	return issued.key(), issued.Secret, nil
-}
-
-// Keys implements Keys.
-func (c *Client) Keys(ctx context.Context) ([]identity.Key, error) {
-	var list keyList
-	if err := c.do(ctx, http.MethodGet, "/admin/v1/keys", nil, &list); err != nil {
-		return nil, err
-	}
-	keys := make([]identity.Key, 0, len(list.Keys))
-	for i := range list.Keys {
-		keys = append(keys, list.Keys[i].key())
-	}
-	return keys, nil
-}
-
-// Revoke implements Keys.
-func (c *Client) Revoke(ctx context.Context, idOrName string) (identity.Key, error) {
-	var k Key
-	if err := c.do(ctx, http.MethodPost, "/admin/v1/keys/"+url.PathEscape(idOrName)+"/revoke", nil, &k); err != nil {
-		return identity.Key{}, err
-	}
-	return k.key(), nil
 }
 
 // Find implements Records.
@@ -104,37 +72,56 @@ func (c *Client) Recent(ctx context.Context, limit int, before string) ([]record
 
 // do sends one request and decodes the answer. An error that the API states comes back as it was worded.
 func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
-	encoded, err := json.Marshal(body)
+	answer, err := c.send(ctx, c.http, method, path, body)
 	if err != nil {
 		return err
+	}
+	defer answer.Close()
+	return decodeAnswer(answer, into)
+}
+
+// send sends one request and returns the body of an answer that is no error.
+func (c *Client) send(ctx context.Context, by *http.Client, method, path string, body any) (io.ReadCloser, error) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(encoded))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := c.http.Do(r)
+	resp, err := by.Do(r)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return ErrNotRunning
+		return nil, ErrNotRunning
 	} else if err != nil {
-		return err
+		return nil, err
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		return resp.Body, nil
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("reading the admin API's answer: %w", err)
+		return nil, fmt.Errorf("reading the admin API's answer: %w", err)
 	}
-	if resp.StatusCode >= 400 {
-		return failure(resp.StatusCode, answer)
+	return nil, failure(resp.StatusCode, answer)
+}
+
+// decodeAnswer decodes a whole answer; nil discards it.
+func decodeAnswer(answer io.Reader, into any) error {
+	text, err := io.ReadAll(io.LimitReader(answer, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("reading the admin API's answer: %w", err)
 	}
 	if into == nil {
 		return nil
 	}
-	return json.Unmarshal(answer, into)
+	return json.Unmarshal(text, into)
 }
 
-// maxAnswer bounds an answer of the API: a thousand records of the largest kind.
+// maxAnswer bounds an answer of the API that is held in memory: a thousand records of the largest kind.
 const maxAnswer = 64 << 20
 
 // failure is the error that an answer states.
@@ -162,5 +149,8 @@ func (notFound) Is(target error) bool { return target == ErrNotFound }
 
 var (
 	_ Keys    = (*Client)(nil)
+	_ Teams   = (*Client)(nil)
+	_ Books   = (*Client)(nil)
+	_ Backups = (*Client)(nil)
 	_ Records = (*Client)(nil)
 )

@@ -30,17 +30,19 @@ type Metrics struct {
 	registry *prometheus.Registry
 	now      func() time.Time
 
-	requests   *prometheus.CounterVec
-	input      *prometheus.CounterVec
-	output     *prometheus.CounterVec
-	cost       *prometheus.CounterVec
-	duration   *prometheus.HistogramVec
-	firstByte  *prometheus.HistogramVec
-	upstream   *prometheus.CounterVec
-	hooks      *prometheus.HistogramVec
-	failures   *prometheus.CounterVec
-	inProgress prometheus.Gauge
-	overhead   prometheus.Histogram
+	requests  *prometheus.CounterVec
+	input     *prometheus.CounterVec
+	output    *prometheus.CounterVec
+	cost      *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	firstByte *prometheus.HistogramVec
+	upstream  *prometheus.CounterVec
+	hooks     *prometheus.HistogramVec
+	failures  *prometheus.CounterVec
+
+	policiesOut *prometheus.GaugeVec
+	inProgress  prometheus.Gauge
+	overhead    prometheus.Histogram
 
 	served   children[servedKey, *servedSeries]
 	statuses children[statusKey, prometheus.Counter]
@@ -66,12 +68,14 @@ func NewMetrics(version string, dropped func() float64, now func() time.Time) *M
 		prometheus.ExponentialBuckets(0.005, 2, 16), "model", "provider")
 	m.hooks = m.histogram("sallyport_hook_duration_seconds", "One policy's answer at one hook.",
 		prometheus.ExponentialBuckets(1e-6, 4, 10), "policy", "hook")
+	m.policiesOut = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sallyport_policy_out",
+		Help: "1 while a policy that kept failing at a hook is not asked there."}, []string{"policy", "hook"})
 	m.inProgress = prometheus.NewGauge(prometheus.GaugeOpts{Name: "ai_gateway_requests_in_progress", Help: "Exchanges under way."})
 	m.overhead = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "sallyport_overhead_seconds", Help: "Time of an exchange that was not spent on providers.",
 		Buckets: prometheus.ExponentialBuckets(1e-5, 4, 10),
 	})
-	m.registry.MustRegister(m.inProgress, m.overhead,
+	m.registry.MustRegister(m.inProgress, m.overhead, m.policiesOut,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ai_gateway_active_clients",
 			Help: "Clients with an exchange in the last five minutes."}, func() float64 { return m.clients.active(m.now()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sallyport_request_log_dropped_total",

@@ -3,15 +3,8 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 
 	"github.com/sallyport-dev/sallyport/record"
-)
-
-// How many records a listing holds.
-const (
-	defaultRecords = 50
-	maxRecords     = 1000
 )
 
 // recordList is the answer to a listing.
@@ -29,16 +22,11 @@ func (a *api) findRecord(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) recentRecords(w http.ResponseWriter, r *http.Request) {
-	limit := defaultRecords
-	if text := r.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxRecords {
-			fail(w, http.StatusBadRequest, "invalid_limit", "limit must be a number from 1 to "+strconv.Itoa(maxRecords))
-			return
-		}
-		limit = n
+	p, ok := readPage(w, r)
+	if !ok {
+		return
 	}
-	records, err := a.Records.Recent(r.Context(), limit, r.URL.Query().Get("before"))
+	records, err := a.Records.Recent(r.Context(), p.limit, r.URL.Query().Get("before"))
 	if err != nil {
 		a.failWith(w, r, err)
 		return

@@ -54,7 +54,7 @@ func (v value) baseURL(p *Provider) {
 		v.fail("must not hold a query or a fragment: use query")
 	case !isHost(u.Hostname()):
 		v.fail("must name a host")
-	case u.Port() == "" && strings.HasSuffix(u.Host, ":") || u.Port() != "" && !isPort(u.Port(), 1):
+	case !hasGoodPort(u):
 		v.fail("must have a port from 1 to 65535, or none")
 	default:
 		p.TLS, p.HostHeader = u.Scheme == "https", u.Host
@@ -142,4 +142,12 @@ func notInLabel(r rune) bool {
 func isPort(s string, low uint64) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && n >= low
+}
+
+// hasGoodPort says whether a URL has a port that can be dialled, or none.
+func hasGoodPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	return isPort(u.Port(), 1)
 }

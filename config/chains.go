@@ -10,7 +10,7 @@ import (
 // chain reads one entry of chains.
 func (l *loading) chain(v value) {
 	c := &Chain{Format: formats.NumFormats, Timeouts: defaultTimeouts()}
-	ok := v.object([]field{
+	ok := v.object(append([]field{
 		required("name", func(v value) {
 			c.Name = v.modelName()
 			l.modelNames.claim(v, c.Name)
@@ -22,7 +22,7 @@ func (l *loading) chain(v value) {
 				v.fail("must have at least one step")
 			}
 		}),
-	}, "commit", "retries", "on_ambiguous")
+	}, limitFields(&c.Limits, "take the chain out")...), "commit", "retries", "on_ambiguous")
 	if ok && c.Name != "" && l.snapshot.Chains[c.Name] == nil {
 		l.snapshot.Chains[c.Name] = c
 	}
@@ -82,7 +82,7 @@ func (l *loading) step(v value, c *Chain) {
 	if alias == nil || len(alias.Steps) == 0 {
 		return
 	}
-	c.add(alias.Steps[0], place["priority"], place["weight"])
+	l.add(c, alias.Steps[0], place["priority"], place["weight"])
 	c.Context = max(c.Context, alias.Context)
 }
 

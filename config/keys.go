@@ -4,28 +4,22 @@ import (
 	"strings"
 )
 
-// team reads one entry of teams. All that a team is good for by now is that keys name it.
-func (l *loading) team(v value) {
-	v.object([]field{
-		required("name", func(v value) { l.teamNames.claim(v, v.name()) }),
-	}, "parent", "budget", "rpm", "rph", "rpd", "tpm", "tpd", "concurrent", "models",
-		"max_input_tokens", "max_output_tokens")
-}
-
 // key reads one entry of keys.
 func (l *loading) key(v value) {
 	var k Key
-	v.object([]field{
+	v.object(append([]field{
 		required("name", func(v value) {
 			k.Name = v.name()
 			l.keyNames.claim(v, k.Name)
 		}),
 		required("key", func(v value) { k.Secret = l.keySecret(v) }),
 		optional("team", func(v value) { k.Team = l.keyTeam(v) }),
-		optional("models", func(v value) { k.Models = l.keyModels(v) }),
-		optional("expires", func(v value) { k.Expires = v.expiry() }),
-	}, "default_model", "budget", "rpm", "rph", "rpd", "tpm", "tpd", "concurrent",
-		"max_input_tokens", "max_output_tokens", "prefix", "labels")
+		optional("models", func(v value) { k.Models = l.allowedModels(v) }),
+		optional("default_model", func(v value) { k.DefaultModel = l.defaultModel(v, &k) }),
+		optional("expires", func(v value) { k.Expires = v.moment() }),
+		optional("labels", func(v value) { k.Labels = v.labels() }),
+		optional("budget", func(v value) { k.Budgets = v.budgets() }),
+	}, limitFields(&k.Limits, "take the key out")...), "prefix")
 	l.snapshot.Keys = append(l.snapshot.Keys, k)
 }
 
@@ -51,9 +45,11 @@ func (l *loading) keyTeam(v value) string {
 	return team
 }
 
-// keyModels reads which models a key may use: names of aliases and chains, and prefixes that end in "*". The latter
-// may match nothing yet.
-func (l *loading) keyModels(v value) (models []string) {
+// allowedModels reads which models a key or the keys of a team may use: names of aliases and chains, and prefixes that
+// end in "*". The latter may match nothing yet. It returns nil, which is all, if anything is wrong with the list.
+func (l *loading) allowedModels(v value) []string {
+	before := len(l.problems)
+	var models []string
 	v.items(func(v value) {
 		s, ok := v.text()
 		if !ok {
@@ -68,5 +64,33 @@ func (l *loading) keyModels(v value) (models []string) {
 	if models == nil && len(v.node.Content) == 0 {
 		v.fail("names no model: take the field out to allow all")
 	}
+	if len(l.problems) > before {
+		return nil
+	}
 	return models
+}
+
+// defaultModel reads which model a request of a key gets that names none. A default that the key or a team above it
+// may not use would refuse every such request.
+func (l *loading) defaultModel(v value, k *Key) string {
+	name, ok := v.text()
+	if !ok {
+		return ""
+	}
+	if _, found := l.modelNames[name]; !found {
+		v.fail("there is no alias or chain %s%s", quote(v.written()), didYouMean(v.written(), known(l.modelNames)))
+		return ""
+	}
+	if !mayUse(k.Models, name) {
+		v.fail("the key may not use %s: add it to models", quote(v.written()))
+	}
+	team := l.findTeam(k.Team)
+	for level := 0; team != nil && level < maxLevels; level++ {
+		if !mayUse(team.Models, name) {
+			v.fail("the team %s may not use %s", quote(team.Name), quote(v.written()))
+			break
+		}
+		team = l.findTeam(team.Parent)
+	}
+	return name
 }

@@ -9,8 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/sallyport-dev/sallyport/prices"
 )
 
 // Defaults of fields that the file may leave out.
@@ -55,16 +59,18 @@ func Load(file string, env func(string) (string, bool)) (*Snapshot, error) {
 // load turns the text of a file into a snapshot.
 func load(file, absolute string, data []byte, env func(string) (string, bool)) (*Snapshot, error) {
 	l := &loading{
-		file: file, folder: filepath.Dir(absolute), env: env,
-		providers: map[string]*Provider{}, providerNames: claims{}, modelNames: claims{}, teamNames: claims{},
+		file: file, folder: filepath.Dir(absolute), env: env, now: time.Now(),
+		providers: map[string]*Provider{}, providerNames: claims{}, modelNames: claims{}, teamNames: claims{}, teams: map[string]teamEntry{},
 		keyNames: claims{}, keySecrets: map[string]string{}, policyNames: claims{},
 		snapshot: &Snapshot{
 			File: absolute, Listen: defaultListen, MaxBody: defaultMaxBody,
 			Data:   filepath.Join(filepath.Dir(absolute), defaultData),
 			Admin:  Admin{Listen: defaultAdminListen},
 			Chains: map[string]*Chain{},
+			Ledger: defaultLedger(), Alerts: defaultAlerts(), RequestLog: defaultRequestLog(), Disk: defaultDisk(),
 		},
 	}
+	l.catalogue = sync.OnceValue(l.embeddedCatalogue)
 	if root := l.parse(data); root != nil {
 		l.root(value{l, root, ""})
 	}
@@ -80,13 +86,16 @@ type loading struct {
 	file     string // as given
 	folder   string // that relative paths start from
 	env      func(string) (string, bool)
+	now      time.Time // of all of it
 	problems Problems
 	snapshot *Snapshot
 
-	providers     map[string]*Provider // also those with problems, so that no reference to them is another one
+	catalogue     func() *prices.Catalog // read when it is needed; nil if it cannot be
+	providers     map[string]*Provider   // also those with problems, so that no reference to them is another one
 	providerNames claims
 	modelNames    claims // aliases and chains
 	teamNames     claims
+	teams         map[string]teamEntry
 	keyNames      claims
 	keySecrets    map[string]string // which key a secret belongs to
 	policyNames   claims
@@ -154,10 +163,15 @@ func (l *loading) root(v value) {
 			}
 		}),
 		optional("admin", l.admin),
+		optional("ledger", l.ledger),
+		optional("alerts", l.alerts),
+		optional("request_log", l.requestLog),
+		optional("disk", l.disk),
+		optional("prices", l.prices),
 		optional("providers", func(v value) { v.items(l.provider) }),
 		optional("models", func(v value) { v.items(l.model) }),
 		optional("chains", func(v value) { v.items(l.chain) }),
-		optional("teams", func(v value) { v.items(l.team) }),
+		optional("teams", l.allTeams),
 		optional("keys", func(v value) { v.items(l.key) }),
 		optional("policies", func(v value) { withPolicies = true; v.items(l.policy) }),
 	})
@@ -224,6 +238,9 @@ func (v value) directory(target *string) {
 // Paths returns the files and folders that the snapshot was made from: what Watch has to look at.
 func (s *Snapshot) Paths() []string {
 	paths := []string{s.File}
+	if s.Prices != "" {
+		paths = append(paths, s.Prices)
+	}
 	if s.PolicyDir != "" {
 		paths = append(paths, s.PolicyDir)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/prices"
 )
 
 // environment returns a look-up of variables, given as name and value in turn.
@@ -73,8 +74,8 @@ providers:
   - {name: claude, format: anthropic, base_url: "http://[::1]"}
 models:
   - {alias: deepseek, provider: deepseek, model: deepseek-v4-flash, context: 128000, price: {input: 0.27, output: 1.10, cache_read: 0.07}}
-  - {alias: gpt, provider: azure, model: "gpt <5>", context: 200000}
-  - {alias: sonnet, provider: claude, model: claude-sonnet-4-5}
+  - {alias: gpt, provider: azure, model: "gpt <5>", context: 200000, price: none}
+  - {alias: sonnet, provider: claude, model: claude-sonnet-4-5, price: none}
 chains:
   - name: coding
     strategy: weighted
@@ -118,17 +119,20 @@ func TestLoadWhole(t *testing.T) {
 	claude := &Provider{
 		Name: "claude", Format: formats.Anthropic, Host: "[::1]:80", HostHeader: "[::1]", AuthHeader: "X-Api-Key", IncludeUsage: true,
 	}
-	price := &abi.PriceRow{
-		abi.Input: 270_000_000, abi.Output: 1_100_000_000, abi.CacheRead: 70_000_000, abi.CacheWrite5m: 270_000_000,
-		abi.CacheWrite1h: 270_000_000, abi.Reasoning: 1_100_000_000, abi.AudioInput: 270_000_000, abi.AudioOutput: 1_100_000_000,
-	}
-	first := Step{Alias: "deepseek", Provider: deepseek, Model: "deepseek-v4-flash", ModelJSON: []byte(`"deepseek-v4-flash"`), Price: price}
+	terms := prices.Terms{Entries: make([]prices.Entry, 1)}
+	terms.Entries[0].Set(abi.Input, 270_000_000)
+	terms.Entries[0].Set(abi.Output, 1_100_000_000)
+	terms.Entries[0].Set(abi.CacheRead, 70_000_000)
+	tariff, err := prices.New(terms, "policies.yaml")
+	must(t, err)
+	price := tariff.Row(time.Now(), 0)
+	first := Step{Alias: "deepseek", Provider: deepseek, Model: "deepseek-v4-flash", ModelJSON: []byte(`"deepseek-v4-flash"`), Tariff: tariff}
 	second := Step{Alias: "gpt", Provider: azure, Model: "gpt <5>", ModelJSON: []byte(`"gpt <5>"`)}
 	third := Step{Alias: "sonnet", Provider: claude, Model: "claude-sonnet-4-5", ModelJSON: []byte(`"claude-sonnet-4-5"`)}
-	alias := func(s Step, context int) *Chain {
+	alias := func(s Step, context int, price *abi.PriceRow) *Chain {
 		return &Chain{
 			Name: s.Alias, Alias: true, Format: s.Provider.Format, Steps: []Step{s}, Context: context,
-			Choices:  []abi.Step{{Model: s.Alias, Provider: s.Provider.Name, Priority: 1, Weight: 1, Price: s.Price}},
+			Choices:  []abi.Step{{Model: s.Alias, Provider: s.Provider.Name, Priority: 1, Weight: 1, Price: price}},
 			Timeouts: Timeouts{3 * time.Second, 5 * time.Second, time.Minute, time.Minute, 15 * time.Minute},
 		}
 	}
@@ -138,7 +142,7 @@ func TestLoadWhole(t *testing.T) {
 		PublicModels: true, MaxBody: 1 << 20, Admin: Admin{"127.0.0.1:9001", secret},
 		Providers: []*Provider{deepseek, azure, claude},
 		Chains: map[string]*Chain{
-			"deepseek": alias(first, 128000), "gpt": alias(second, 200000), "sonnet": alias(third, 0),
+			"deepseek": alias(first, 128000, price), "gpt": alias(second, 200000, nil), "sonnet": alias(third, 0, nil),
 			"coding": {
 				Name: "coding", Format: formats.OpenAI, Steps: []Step{first, second}, Context: 200000,
 				Choices: []abi.Step{
@@ -149,6 +153,7 @@ func TestLoadWhole(t *testing.T) {
 			},
 		},
 		Names: []string{"coding", "deepseek", "gpt", "sonnet"},
+		Teams: []abi.Team{{Name: "research"}},
 		Keys: []Key{
 			{Name: "ci", Secret: "ci-" + secret, Team: "research", Models: []string{"coding", "claude-*"}, Expires: newYear},
 			{Name: "open", Secret: "0123456789abcdef", Expires: newYear},
@@ -165,6 +170,7 @@ func TestLoadWhole(t *testing.T) {
 			{Name: "b", Path: filepath.Join(dir, "plugins/b.wasm")},
 		},
 	}
+	want.Ledger, want.Alerts, want.RequestLog, want.Disk = defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk()
 	for i := range got.Keys { // the zone of a time is not part of its meaning
 		got.Keys[i].Expires = got.Keys[i].Expires.UTC()
 	}
@@ -188,6 +194,13 @@ func TestLoadDefaults(t *testing.T) {
 	want := &Snapshot{
 		File: s.File, Listen: "127.0.0.1:8080", Data: filepath.Join(dir, "data"), MaxBody: 32 << 20,
 		Admin: Admin{Listen: "127.0.0.1:8081"}, Chains: map[string]*Chain{},
+		Ledger: Ledger{
+			Durability: Process, Estimate: Learned, AssumedOutput: 4096, Unpriced: RefuseUnpriced, OnFailure: RefuseRequests,
+			Crash: BookReservation, Ambiguous: BookInput, ClientGone: BookRelayed, Retention: 400 * 24 * time.Hour,
+		},
+		Alerts:     Alerts{At: []int{80, 100}},
+		RequestLog: RequestLog{30 * 24 * time.Hour, 4 << 30},
+		Disk:       Disk{512 << 20, 256 << 20, 64 << 20},
 		Policies: []Policy{{
 			Name: "default", Builtin: "default", Hooks: []abi.Hook{abi.Authenticate, abi.ChooseStep, abi.PriceResponse},
 			Grants: Grants{Identities: true},
@@ -223,6 +236,9 @@ func TestExample(t *testing.T) {
 	}
 	if len(s.Providers) != 5 || len(s.Names) != 6 || len(s.Keys) != 1 || len(s.Policies) < 1 {
 		t.Errorf("got %s", dump(s))
+	}
+	if !reflect.DeepEqual([]any{s.Ledger, s.Alerts, s.RequestLog, s.Disk}, []any{defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk()}) {
+		t.Errorf("the example says that these are the defaults: %+v, %+v, %+v, %+v", s.Ledger, s.Alerts, s.RequestLog, s.Disk)
 	}
 	// The commented policy must be right as well: it is what people will copy.
 	text, err := os.ReadFile("../policies.example.yaml")

@@ -16,14 +16,14 @@ func defaultTimeouts() Timeouts {
 	}
 }
 
-// maxContext is more tokens than any model can read.
-const maxContext = 1_000_000_000
+// maxTokens is more tokens than any model can read or write.
+const maxTokens = 1_000_000_000
 
 // model reads one entry of models, which becomes a chain of one step.
 func (l *loading) model(v value) {
 	c := &Chain{Alias: true, Timeouts: defaultTimeouts()}
-	step := Step{}
-	ok := v.object([]field{
+	step, stated := Step{}, false
+	ok := v.object(append([]field{
 		required("alias", func(v value) {
 			c.Name = v.modelName()
 			l.modelNames.claim(v, c.Name)
@@ -31,11 +31,12 @@ func (l *loading) model(v value) {
 		required("provider", func(v value) { step.Provider = v.provider() }),
 		required("model", func(v value) { step.Model = v.providerModel() }),
 		optional("context", func(v value) {
-			n, _ := v.integer(1, maxContext)
+			n, _ := v.integer(1, maxTokens)
 			c.Context = int(n)
 		}),
-		optional("price", func(v value) { step.Price = v.price() }),
-	})
+		optional("max_output", func(v value) { v.number(&step.MaxOutput, 1, maxTokens) }),
+		optional("price", func(v value) { stated, step.Tariff = true, v.price() }),
+	}, limitFields(&c.Limits, "take the model out")...))
 	if !ok || c.Name == "" {
 		return
 	}
@@ -44,17 +45,23 @@ func (l *loading) model(v value) {
 	c.Format = formats.NumFormats
 	if step.Provider != nil {
 		c.Format = step.Provider.Format
-		c.add(step, 1, 1)
+		if !stated {
+			step.Tariff = l.catalogueTariff(&step)
+		}
+		l.add(c, step, 1, 1)
 	}
 	l.snapshot.Chains[c.Name] = c
 }
 
-// add appends a step and what choose_step sees of it.
-func (c *Chain) add(step Step, priority, weight int64) {
+// add appends a step to a chain, and what choose_step sees of it.
+func (l *loading) add(c *Chain, step Step, priority, weight int64) {
 	c.Steps = append(c.Steps, step)
-	c.Choices = append(c.Choices, abi.Step{
-		Model: step.Alias, Provider: step.Provider.Name, Priority: priority, Weight: weight, Price: step.Price,
-	})
+	c.MaxOutput = max(c.MaxOutput, step.MaxOutput)
+	choice := abi.Step{Model: step.Alias, Provider: step.Provider.Name, Priority: priority, Weight: weight}
+	if step.Tariff != nil {
+		choice.Price = step.Tariff.Row(l.now, 0)
+	}
+	c.Choices = append(c.Choices, choice)
 }
 
 // provider reads a reference to a provider.

@@ -50,9 +50,9 @@ chains:
       - {model: p, weight: 0}
       - {model: q}
   - {name: empty, steps: []}
-teams: [{name: research, rpm: 600}]
+teams: [{name: research, rpm: 0, parent: reserch, disabled: maybe}]
 keys:
-  - {name: ci, key: short, team: reserch, models: [codng, "m*"], budget: [{usd: 5, per: day}]}
+  - {name: ci, key: short, team: reserch, models: [codng, "m*"], default_model: n, budget: [{usd: 5, per: dya}]}
   - {name: ci, key: 0123456789abcdef, models: [], expires: tomorrow}
   - {name: other, key: 0123456789abcdef}
   - {name: other
@@ -93,11 +93,13 @@ p.yaml:24: chains[0].steps[1].model: is of the format gemini, but the steps befo
 p.yaml:24: chains[0].steps[1].weight: must be a whole number from 1 to 1000000
 p.yaml:25: chains[0].steps[2].model: there is no model with the alias "q"
 p.yaml:26: chains[1].steps: must have at least one step
-p.yaml:27: teams[0].rpm: is not supported by this version yet
+p.yaml:27: teams[0].rpm: must not be 0: to refuse every request, write disabled: true
+p.yaml:27: teams[0].parent: there is no team "reserch", did you mean "research"?
+p.yaml:27: teams[0].disabled: must be true or false
 p.yaml:29: keys[0].key: must have at least 16 characters
 p.yaml:29: keys[0].team: there is no team "reserch", did you mean "research"?
 p.yaml:29: keys[0].models[0]: there is no alias or chain "codng"
-p.yaml:29: keys[0].budget: is not supported by this version yet
+p.yaml:29: keys[0].budget[0].per: must be one of day, week, month, total, did you mean "day"?
 p.yaml:30: keys[1].name: "ci" is already the name of keys[0]
 p.yaml:30: keys[1].models: names no model: take the field out to allow all
 p.yaml:30: keys[1].expires: must be a date such as 2027-01-01, or a time such as 2027-01-01T08:00:00Z
@@ -213,8 +215,14 @@ func TestProblemsKeepSecrets(t *testing.T) {
 		"version: %s", "version: 1\nlisten: %s", "version: 1\nadmin: {token: %s}", "version: 1\nprefix: %s",
 		"version: 1\nproviders: [{name: p, format: %s, base_url: %s, api_key: ' %s', auth_header: '%s:', headers: {a: '%s\t'}}]",
 		"version: 1\nmodels: [{alias: '%s!', provider: %s, model: '%s\"', context: %s, price: {input: %s, output: %s}}]",
+		priceHead + ", price: [{input: %s, output: 1, tiers: [{above: %s, input: 1}], windows: [{from: %s, to: %s, days: [%s], timezone: %s, input: 1}]}, {from: %s, input: 1, output: 1}]}]",
+		priceHead + ", price: %s, max_output: %s}]", "version: 1\nprices: ./%s.json\nproviders: [{name: a, format: openai, base_url: 'https://x', catalog: %s}]",
 		"version: 1\nchains: [{name: '%s!', strategy: %s, timeouts: {gap: %s}, steps: [{model: %s, weight: %s}]}]",
-		"version: 1\nkeys: [{name: '%s!', key: %s, team: %s, models: [%s], expires: %s}]",
+		"version: 1\nteams: [{name: '%s!', parent: %s, models: [%s], labels: {a: '%s\t', '%s!': b}, disabled: %s, rpm: %s}]",
+		"version: 1\nkeys: [{name: '%s!', key: %s, team: %s, models: [%s], default_model: %s, expires: %s, tpm: %s}]",
+		"version: 1\nkeys: [{name: a, key: 0123456789abcdef, budget: {usd: %s, per: %s, timezone: %s}}]",
+		"version: 1\nledger: {durability: %s, estimate: %s, assumed_output_tokens: %s, unpriced: %s, book: {crash: %s}, retention: %s}",
+		"version: 1\nalerts: {at: [%s], webhook: %s, secret: %s}\nrequest_log: {retention: %s, max_size: %s}\ndisk: {ballast: %s}",
 		"version: 1\npolicies: [{name: '%s!', wasm: %s, hooks: [%s], limits: {fuel: %s, time: %s, memory: %s}, grants: {identities: %s, inputs: [%s]}}]",
 		"version: 1\npolicies: [{name: a, wasm: ./%s.wasm}]",
 	} {
@@ -227,6 +235,8 @@ func TestProblemsKeepSecrets(t *testing.T) {
 		"version: 1\nadmin: {token: hush}", "version: 1\nadmin: {token: 'hush hush hush hush'}",
 		"version: 1\nadmin: {token: *hush}", "version: 1\nadmin: {token: !hush hush}", "version: 1\nadmin: {token: [hush]}",
 		"version: 1\nproviders: [{name: p, format: openai, base_url: 'https://hush@x'}, {name: q, format: openai, base_url: 'https://x:hush'}]",
+		"version: 1\nalerts: {webhook: 'https://hush@x', secret: hush}", "version: 1\nalerts: {webhook: 'ftp://x/hush'}",
+		"version: 1\nalerts: {webhook: 'https://x:hush'}", "version: 1\nalerts: {webhook: 'https://x/hush#'}",
 		"version: 1\nkeys: [{name: k, key: hush}]", "version: 1\nkeys: [{name: k, key: {hush}}]",
 	} {
 		if got := problemsOf(t, text); got == "" || strings.Contains(got, secret) {
@@ -239,12 +249,9 @@ func TestProblemsKeepSecrets(t *testing.T) {
 func TestProblemsOfLaterFields(t *testing.T) {
 	const head = "version: 1\nproviders: [{name: p, format: openai, base_url: 'https://x/v1'%s}]\nmodels: [{alias: m, provider: p, model: m}]\n"
 	for path, fields := range map[string][]string{
-		"providers[0]": {"api_keys"},
-		"chains[0]":    {"commit", "retries", "on_ambiguous"},
-		"teams[0]":     {"parent", "budget", "rpm", "concurrent"},
-		"keys[0]": {
-			"default_model", "budget", "rpm", "rph", "rpd", "tpm", "tpd", "concurrent", "max_input_tokens", "max_output_tokens",
-		},
+		"providers[0]":       {"api_keys"},
+		"chains[0]":          {"commit", "retries", "on_ambiguous"},
+		"keys[0]":            {"prefix"},
 		"chains[0].timeouts": {"first_content"},
 		"policies[0].grants": {"kv"},
 	} {
@@ -252,7 +259,7 @@ func TestProblemsOfLaterFields(t *testing.T) {
 			more := map[string]string{path: ", " + field + ": 1"}
 			text := strings.Replace(head, "%s", more["providers[0]"], 1) +
 				"chains: [{name: c, steps: [{model: m}], timeouts: {gap: 1s" + more["chains[0].timeouts"] + "}" + more["chains[0]"] + "}]\n" +
-				"teams: [{name: t" + more["teams[0]"] + "}]\n" +
+				"teams: [{name: t}]\n" +
 				"keys: [{name: k, key: 0123456789abcdef" + more["keys[0]"] + "}]\n" +
 				"policies: [{name: w, wasm: 'builtin:default', grants: {identities: read" + more["policies[0].grants"] + "}}]"
 			got := problemsOf(t, text)
@@ -278,6 +285,9 @@ func TestProblemsOfPolicyDir(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add(whole)
+	f.Add(moneyWhole)
+	f.Add(priceHead + ", price: [{input: 1, output: 2, tiers: [{above: 3, input: 4}]}, {from: 2026-01-01, input: 5, output: 6, windows: [{from: '16:30', to: '00:30', days: [mon], timezone: Asia/Tokyo, input: 7}]}]}]")
+	f.Add("version: 1\nteams: [{name: a, parent: b}, {name: b, parent: a}]\nledger: {retention: 9d, book: {crash: input}}")
 	f.Add("version: 1\nadmin: &a {token: *a}\n<<: [*a]")
 	f.Add("version: 1\npolicies: [{name: a, wasm: 'builtin:default', config: {a: [{b: ${X}}], ? [c] : d}}]")
 	f.Add("{version: 1, max_body: 9999999999GiB, models: [{alias: a/../b, price: {input: .}}]}")
@@ -286,7 +296,7 @@ func FuzzLoad(f *testing.F) {
 	file := dir + "/p.yaml"
 	write(f, dir, "plugins/hours.wasm", "")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := load("p.yaml", file, []byte(text), environment("X", "1", "CI", "ci-0123456789abcdef", "TOKEN", "0123456789abcdef", "DEEPSEEK", "sk", "TZ", "UTC"))
+		s, err := load("p.yaml", file, []byte(text), environment("X", "1", "CI", "ci-0123456789abcdef", "TOKEN", "0123456789abcdef", "SECRET", "0123456789abcdef", "DEEPSEEK", "sk", "TZ", "UTC"))
 		if (s == nil) == (err == nil) {
 			t.Fatalf("snapshot %v, error %v", s, err)
 		}
@@ -310,8 +320,12 @@ func checkSnapshot(t *testing.T, s *Snapshot) {
 		if c.Name != name || len(c.Steps) == 0 || len(c.Steps) != len(c.Choices) {
 			t.Errorf("chain %q: %+v", name, c)
 		}
-		for _, step := range c.Steps {
-			if step.Provider.Format != c.Format || !json.Valid(step.ModelJSON) {
+		checkBounds(t, &c.Limits, nil)
+		for i, step := range c.Steps {
+			if (step.Tariff == nil) != (c.Choices[i].Price == nil) {
+				t.Errorf("chain %q shows the price %v of the step %+v", name, c.Choices[i].Price, step)
+			}
+			if step.Provider.Format != c.Format || !json.Valid(step.ModelJSON) || step.MaxOutput > c.MaxOutput {
 				t.Errorf("chain %q has the step %+v", name, step)
 			}
 		}
@@ -321,6 +335,7 @@ func checkSnapshot(t *testing.T, s *Snapshot) {
 			t.Errorf("provider %+v", p)
 		}
 	}
+	checkMoney(t, s)
 	for _, p := range s.Policies {
 		if p.Name == "" || (p.Builtin == "") == (p.Path == "") || p.Config != nil && !json.Valid(p.Config) {
 			t.Errorf("policy %+v", p)

@@ -26,6 +26,7 @@ func (l *loading) provider(v value) {
 		optional("auth_header", func(v value) { v.authHeader(p) }),
 		optional("query", func(v value) { p.Query = v.query() }),
 		optional("headers", func(v value) { p.Headers = v.headers(p) }),
+		optional("catalog", func(v value) { p.Catalog = v.catalogueID() }),
 		optional("include_usage", func(v value) { v.boolean(&p.IncludeUsage) }),
 	}, "api_keys")
 	if !ok || p.Name == "" {

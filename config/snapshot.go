@@ -1,6 +1,6 @@
 // Package config turns policies.yaml into a validated, immutable Snapshot, and watches the file.
 //
-// It imports abi and formats. It opens no network, starts no guest and touches no state: what it returns is data.
+// It imports abi, formats and prices. It opens no network, starts no guest and touches no state: what it returns is data.
 package config
 
 import (
@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/prices"
 )
 
 // Snapshot is one version of the configuration. It is complete and never changes after Load returned it.
@@ -24,8 +25,14 @@ type Snapshot struct {
 	Providers    []*Provider
 	Chains       map[string]*Chain // by every name that a client may send: aliases and chains
 	Names        []string          // the keys of Chains, sorted
+	Teams        []abi.Team        // every parent is among them; no circles, at most 8 levels
 	Keys         []Key
 	Policies     []Policy // in the order in which they are asked
+	Ledger       Ledger
+	Alerts       Alerts
+	RequestLog   RequestLog
+	Disk         Disk
+	Prices       string // absolute path of the catalogue that replaces the embedded one; "": the embedded one
 }
 
 // Admin is the admin listener.
@@ -46,6 +53,7 @@ type Provider struct {
 	AuthHeader string // canonical header name that carries the credential, "Authorization" means Bearer
 	Query      string // encoded extra query, "" for none
 	Headers    []Header
+	Catalog    string // id of the catalogue's provider whose prices are those of this one; "": found by host, name and format
 	// IncludeUsage says whether stream_options.include_usage is added to streams that do not ask; default true.
 	IncludeUsage bool
 }
@@ -59,18 +67,22 @@ type Chain struct {
 	Alias    bool // declared under models, not under chains
 	Format   formats.Format
 	Steps    []Step
-	Choices  []abi.Step // what choose_step sees of Steps, by the same index
+	Choices  []abi.Step // what choose_step sees of Steps, by the same index; prices are those of a short prompt at load
 	Timeouts Timeouts
 	Context  int // largest context in tokens that a step states; 0 unknown
+
+	MaxOutput int64      // largest MaxOutput of its steps; 0 unknown
+	Limits    abi.Limits // over all callers of this name together
 }
 
 // Step is one model of one provider.
 type Step struct {
 	Alias     string
 	Provider  *Provider
-	Model     string // the provider's name
-	ModelJSON []byte // Model as a JSON string, quotes included
-	Price     *abi.PriceRow
+	Model     string         // the provider's name
+	ModelJSON []byte         // Model as a JSON string, quotes included
+	Tariff    *prices.Tariff // nil: nobody knows what it costs
+	MaxOutput int64          // the most tokens that the model can answer with; 0 unknown
 }
 
 // Timeouts bound one attempt. All are per attempt, Gap per read.
@@ -84,11 +96,15 @@ type Timeouts struct {
 
 // Key is a client key that the file declares. Its secret stays in memory.
 type Key struct {
-	Name    string
-	Secret  string
-	Team    string
-	Models  []string
-	Expires time.Time
+	Name         string
+	Secret       string
+	Team         string // "" for none
+	Models       []string
+	Expires      time.Time
+	DefaultModel string // for requests that name none; "" for none
+	Labels       []abi.Label
+	Limits       abi.Limits
+	Budgets      []abi.Budget
 }
 
 // Policy is one configured guest.

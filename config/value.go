@@ -23,6 +23,13 @@ func (v value) fail(format string, args ...any) {
 	v.load.report(v.node, v.path, format, args...)
 }
 
+// failAll reports the problems of an error that has one on each of its lines.
+func (v value) failAll(prefix string, err error) {
+	for message := range strings.SplitSeq(err.Error(), "\n") {
+		v.fail("%s%s", prefix, message)
+	}
+}
+
 // child is a value within this one. step is its name, or its index in brackets.
 func (v value) child(node *yaml.Node, step string) value {
 	path := v.path + step
@@ -157,6 +164,13 @@ func (v value) integer(low, high int64) (int64, bool) {
 	return n, true
 }
 
+// number reads a whole number between low and high into target.
+func (v value) number(target *int64, low, high int64) {
+	if n, ok := v.integer(low, high); ok {
+		*target = n
+	}
+}
+
 // duration reads a time span between low and high, as time.ParseDuration has it.
 func (v value) duration(target *time.Duration, low, high time.Duration) {
 	s, ok := v.plain()
@@ -169,6 +183,43 @@ func (v value) duration(target *time.Duration, low, high time.Duration) {
 		return
 	}
 	*target = d
+}
+
+// day is how long a day is where no calendar is asked.
+const day = 24 * time.Hour
+
+// retention reads a time span between low and high in days, as "30d", or as time.ParseDuration has it.
+func (v value) retention(target *time.Duration, low, high time.Duration) {
+	s, ok := v.plain()
+	if !ok {
+		return
+	}
+	d, err := time.ParseDuration(s)
+	if number, found := strings.CutSuffix(s, "d"); found {
+		var n uint64
+		n, err = strconv.ParseUint(number, 10, 16) // as many days are far from an overflow
+		d = time.Duration(n) * day
+	}
+	if err != nil || d < low || d > high {
+		v.fail("must be a time span from %s to %s with its unit, such as 30d or 12h", formatDays(low), formatDays(high))
+		return
+	}
+	*target = d
+}
+
+// formatDays writes a time span in days if it is a number of them, else in hours.
+func formatDays(d time.Duration) string {
+	if d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
+}
+
+// bytes reads a number of bytes between low and high into target.
+func (v value) bytes(target *int64, low, high int64) {
+	if n, ok := v.size(low, high); ok {
+		*target = n
+	}
 }
 
 // size reads a number of bytes between low and high.
@@ -217,8 +268,8 @@ func formatSize(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// expiry reads a date, which begins in UTC, or a time with its zone.
-func (v value) expiry() (t time.Time) {
+// moment reads a date, which begins in UTC, or a time with its zone.
+func (v value) moment() (t time.Time) {
 	s, ok := v.plain()
 	if !ok {
 		return t

@@ -27,22 +27,35 @@ const (
 	CodeInvalidUTF8          = "invalid_utf8"           // 400: the body is not UTF-8
 	CodeDuplicateField       = "duplicate_field"        // 400: a field that decides something stands there twice
 	CodeAmbiguousField       = "ambiguous_field"        // 400: such a field in a spelling that parsers read differently
-	CodeModelMissing         = "model_missing"          // 400
+	CodeModelMissing         = "model_missing"          // 400: none in the request, and none of the key's own
 	CodeTooDeep              = "too_deep"               // 400: nested deeper than MaxDepth
 	CodeInvalidRequest       = "invalid_request"        // 400: anything else that is wrong with it
 	CodeUnsupportedMediaType = "unsupported_media_type" // 415
 	CodeBodyTooLarge         = "body_too_large"         // 413
 	CodeHeaderTooLarge       = "header_too_large"       // 431
 	CodeRequestTimeout       = "request_timeout"        // 408: the request did not arrive in time
+	CodeInputTooLarge        = "input_too_large"        // 400: more than one request of this key may send
+	CodeOutputTooLarge       = "output_too_large"       // 400: its maximum is more than one request of this key may get
+	CodeBackgroundRefused    = "background_refused"     // 400: a key with a budget may not leave an answer for later
 	CodeRouteNotFound        = "route_not_found"        // 404
 	CodeMethodNotAllowed     = "method_not_allowed"     // 405
 
 	// The caller may not.
 	CodeInvalidAPIKey   = "invalid_api_key"   // 401: no credential, or one that nobody knows
+	CodeKeyExpired      = "key_expired"       // 401
+	CodeKeyRevoked      = "key_revoked"       // 401
+	CodeKeyDisabled     = "key_disabled"      // 403
+	CodeTeamUnknown     = "team_unknown"      // 403: the key names a team that does not exist
+	CodeTeamDisabled    = "team_disabled"     // 403
 	CodePolicyDenied    = "policy_denied"     // 400 to 499: a policy said no
 	CodeModelNotFound   = "model_not_found"   // 404: no alias or chain of this name
 	CodeModelNotAllowed = "model_not_allowed" // 403
+	CodeModelUnpriced   = "model_unpriced"    // 403: nobody knows its price, and the key has a budget
 	CodeWrongFormat     = "wrong_format"      // 400: the model is of another format than the endpoint
+
+	// The caller may, but not so much.
+	CodeRateLimited    = "rate_limit_exceeded" // 429
+	CodeBudgetExceeded = "budget_exceeded"     // BudgetStatus; always with NoRetry, for waiting minutes does not help
 
 	// The provider did not answer well.
 	CodeUpstreamError       = "upstream_error"        // 502
@@ -52,13 +65,22 @@ const (
 	CodeStreamInterrupted   = "stream_interrupted"    // in-band: it broke off in the middle of a stream
 
 	// The gateway cannot.
-	CodePolicyFailed  = "policy_failed"  // 503: a policy broke, and without it nobody is let in
-	CodeInternalError = "internal_error" // 500
+	CodePolicyFailed      = "policy_failed"      // 503: a policy broke, and without it nobody is let in
+	CodeLedgerUnavailable = "ledger_unavailable" // 503: what the request costs could not be booked
+	CodeInternalError     = "internal_error"     // 500
 )
 
 // Refuse makes the error for a request that is wrong in itself: status 400.
 func Refuse(code, param, format string, args ...any) *Error {
 	return &Error{Status: 400, Code: code, Param: param, Message: fmt.Sprintf(format, args...)}
+}
+
+// BudgetStatus is the status under which the clients of a dialect expect to hear that the money is spent.
+func BudgetStatus(f Format) int {
+	if f == Anthropic {
+		return 402
+	}
+	return 429
 }
 
 // AppendError appends the JSON body of an error in a dialect. Every dialect carries the stable code and the request id.

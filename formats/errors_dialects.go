@@ -11,13 +11,21 @@ type openAIError struct {
 	Type      string  `json:"type"`
 	Param     *string `json:"param"`
 	Code      string  `json:"code"`
+	Reason    string  `json:"reason,omitempty"` // our code, where OpenAI's own stands in its place
 	RequestID string  `json:"request_id,omitempty"`
 }
 
+// insufficientQuota is OpenAI's type and code for spent money. Its clients look for them, so that ours moves aside.
+const insufficientQuota = "insufficient_quota"
+
 func openAIErrorOf(e *Error, requestID []byte) openAIError {
-	return openAIError{
+	o := openAIError{
 		Message: e.Message, Type: openAIType(e.Status), Param: orNull(e.Param), Code: e.Code, RequestID: string(requestID),
 	}
+	if e.Code == CodeBudgetExceeded {
+		o.Type, o.Code, o.Reason = insufficientQuota, insufficientQuota, e.Code
+	}
+	return o
 }
 
 // responsesError is the error event of the responses API. Its documented form is flat; the official clients raise an
@@ -34,7 +42,7 @@ type responsesError struct {
 func responsesErrorOf(e *Error, requestID []byte, events int) responsesError {
 	inner := openAIErrorOf(e, requestID)
 	return responsesError{
-		Type: "error", SequenceNumber: events, Code: e.Code, Message: e.Message, Param: inner.Param, Error: inner,
+		Type: "error", SequenceNumber: events, Code: inner.Code, Message: e.Message, Param: inner.Param, Error: inner,
 	}
 }
 

@@ -41,6 +41,48 @@ func TestAppendError(t *testing.T) {
 	}
 }
 
+// TestMoneyErrors pins how the dialects say that money or a limit is used up: the types are those that the official
+// clients and their users look for, and our own code is always there.
+func TestMoneyErrors(t *testing.T) {
+	const detail = `{"@type":"type.googleapis.com/google.rpc.`
+	tests := []struct {
+		name   string
+		format Format
+		err    *Error
+		want   string
+	}{
+		{"openai, budget", OpenAI, &Error{Status: BudgetStatus(OpenAI), Code: CodeBudgetExceeded, Message: "m"},
+			`{"error":{"message":"m","type":"insufficient_quota","param":null,"code":"insufficient_quota","reason":"budget_exceeded","request_id":"r"}}`},
+		{"anthropic, budget", Anthropic, &Error{Status: BudgetStatus(Anthropic), Code: CodeBudgetExceeded, Message: "m"},
+			`{"type":"error","error":{"type":"billing_error","message":"m","code":"budget_exceeded"},"request_id":"r"}`},
+		{"gemini, budget", Gemini, &Error{Status: BudgetStatus(Gemini), Code: CodeBudgetExceeded, Message: "m"},
+			`{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[` +
+				detail + `ErrorInfo","reason":"budget_exceeded","domain":"sallyport"},` + detail + `RequestInfo","requestId":"r"}]}}`},
+		{"openai, limit", OpenAI, &Error{Status: 429, Code: CodeRateLimited, Message: "m"},
+			`{"error":{"message":"m","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded","request_id":"r"}}`},
+		{"anthropic, limit", Anthropic, &Error{Status: 429, Code: CodeRateLimited, Message: "m"},
+			`{"type":"error","error":{"type":"rate_limit_error","message":"m","code":"rate_limit_exceeded"},"request_id":"r"}`},
+		{"gemini, limit", Gemini, &Error{Status: 429, Code: CodeRateLimited, Message: "m", RetryAfter: 2 * time.Second},
+			`{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[` +
+				detail + `ErrorInfo","reason":"rate_limit_exceeded","domain":"sallyport"},` + detail + `RequestInfo","requestId":"r"},` +
+				detail + `RetryInfo","retryDelay":"2s"}]}}`},
+		{"openai, key", OpenAI, &Error{Status: 401, Code: CodeKeyExpired, Message: "m"},
+			`{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"key_expired","request_id":"r"}}`},
+		{"anthropic, team", Anthropic, &Error{Status: 403, Code: CodeTeamDisabled, Message: "m"},
+			`{"type":"error","error":{"type":"permission_error","message":"m","code":"team_disabled"},"request_id":"r"}`},
+		{"gemini, ledger", Gemini, &Error{Status: 503, Code: CodeLedgerUnavailable, Message: "m"},
+			`{"error":{"code":503,"message":"m","status":"UNAVAILABLE","details":[` +
+				detail + `ErrorInfo","reason":"ledger_unavailable","domain":"sallyport"},` + detail + `RequestInfo","requestId":"r"}]}}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := string(AppendError(nil, test.format, test.err, []byte("r"))); got != test.want {
+				t.Errorf("\n got %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestErrorTypes(t *testing.T) {
 	tests := []struct {
 		status                    int

@@ -25,27 +25,69 @@ const (
 	fieldRequests
 	fieldGenerateContentRequest
 	fieldGenerateContentRequestSnake
+	fieldPrompt
+	fieldBestOf
+	fieldModalities
+	fieldGenerationConfig
+	fieldGenerationConfigSnake
+	fieldMaxOutputTokensCamel
+	fieldCandidateCount
+	fieldCandidateCountSnake
+	fieldResponseModalities
+	fieldResponseModalitiesSnake
 	numFields
 )
 
 // fields is a set of them.
-type fields uint16
+type fields uint32
 
 var fieldNames = [numFields]string{
 	"", "model", "stream", "stream_options", "include_usage", "background", "n", "max_tokens", "max_completion_tokens",
-	"max_output_tokens", "service_tier", "requests", "generateContentRequest", "generate_content_request",
+	"max_output_tokens", "service_tier", "requests", "generateContentRequest", "generate_content_request", "prompt",
+	"best_of", "modalities", "generationConfig", "generation_config", "maxOutputTokens", "candidateCount",
+	"candidate_count", "responseModalities", "response_modalities",
 }
 
-// sharedFields decide something at the top level of the bodies that name their model themselves.
-const sharedFields fields = 1<<fieldModel | 1<<fieldStream | 1<<fieldStreamOptions | 1<<fieldBackground | 1<<fieldN |
-	1<<fieldMaxTokens | 1<<fieldMaxCompletionTokens | 1<<fieldMaxOutputTokens | 1<<fieldServiceTier
+// spellings are all names of a field for those that Google's parsers know by two: one body may use one of them.
+var spellings = [numFields]fields{
+	fieldGenerateContentRequest:      generateContentRequests,
+	fieldGenerateContentRequestSnake: generateContentRequests,
+	fieldGenerationConfig:            generationConfigs,
+	fieldGenerationConfigSnake:       generationConfigs,
+	fieldMaxOutputTokensCamel:        maxOutputTokens,
+	fieldMaxOutputTokens:             maxOutputTokens,
+	fieldCandidateCount:              candidateCounts,
+	fieldCandidateCountSnake:         candidateCounts,
+	fieldResponseModalities:          responseModalities,
+	fieldResponseModalitiesSnake:     responseModalities,
+}
+
+const (
+	generateContentRequests fields = 1<<fieldGenerateContentRequest | 1<<fieldGenerateContentRequestSnake
+	generationConfigs       fields = 1<<fieldGenerationConfig | 1<<fieldGenerationConfigSnake
+	maxOutputTokens         fields = 1<<fieldMaxOutputTokensCamel | 1<<fieldMaxOutputTokens
+	candidateCounts         fields = 1<<fieldCandidateCount | 1<<fieldCandidateCountSnake
+	responseModalities      fields = 1<<fieldResponseModalities | 1<<fieldResponseModalitiesSnake
+)
+
+// sharedFields decide something at the top level of every body.
+const sharedFields fields = 1<<fieldModel | 1<<fieldStream | 1<<fieldStreamOptions | 1<<fieldBackground | 1<<fieldServiceTier
+
+// countedFields bound what an answer may cost, at the top level of the bodies that name their model themselves.
+const countedFields fields = 1<<fieldN | 1<<fieldMaxTokens | 1<<fieldMaxCompletionTokens | 1<<fieldMaxOutputTokens
 
 // relevantFields are those of the top level, by format.
 var relevantFields = [NumFormats]fields{
-	OpenAI:    sharedFields,
-	Anthropic: sharedFields,
-	Gemini:    sharedFields | 1<<fieldRequests | 1<<fieldGenerateContentRequest | 1<<fieldGenerateContentRequestSnake,
+	OpenAI:    sharedFields | countedFields | 1<<fieldModalities,
+	Anthropic: sharedFields | countedFields,
+	Gemini:    sharedFields | 1<<fieldRequests | generateContentRequests | generationConfigs,
 }
+
+// completionsFields are those that only openai's completions have.
+const completionsFields fields = 1<<fieldPrompt | 1<<fieldBestOf
+
+// configFields are those within gemini's generationConfig.
+const configFields = maxOutputTokens | candidateCounts | responseModalities
 
 // longestField is the length of the longest name in the longest spelling that still folds to it: K and S have
 // look-alikes of up to three bytes.
@@ -74,12 +116,39 @@ func lookup(key []byte) field {
 		return fieldMaxOutputTokens
 	case "service_tier":
 		return fieldServiceTier
+	case "prompt":
+		return fieldPrompt
+	case "best_of":
+		return fieldBestOf
+	case "modalities":
+		return fieldModalities
+	}
+	return lookupGemini(key)
+}
+
+// lookupGemini knows the names of gemini's bodies alone.
+func lookupGemini(key []byte) field {
+	switch string(key) {
 	case "requests":
 		return fieldRequests
 	case "generateContentRequest":
 		return fieldGenerateContentRequest
 	case "generate_content_request": // Google's parsers take either spelling
 		return fieldGenerateContentRequestSnake
+	case "generationConfig":
+		return fieldGenerationConfig
+	case "generation_config":
+		return fieldGenerationConfigSnake
+	case "maxOutputTokens":
+		return fieldMaxOutputTokensCamel
+	case "candidateCount":
+		return fieldCandidateCount
+	case "candidate_count":
+		return fieldCandidateCountSnake
+	case "responseModalities":
+		return fieldResponseModalities
+	case "response_modalities":
+		return fieldResponseModalitiesSnake
 	}
 	return noField
 }
@@ -87,32 +156,32 @@ func lookup(key []byte) field {
 // field says which of the relevant fields the last key is, refusing it if it was seen before, or if some parser
 // would take it for one of them: parsers of this world match keys with or without escapes and letter case.
 func (s *scanner) field(relevant fields, seen *fields) (field, *Error) {
+	if !s.escaped && !looksLikeField(s.key()) {
+		return noField, nil
+	}
 	f := lookup(s.key())
 	if f == noField {
-		if s.escaped || looksLikeField(s.key()) {
-			return noField, s.refuseLookAlike(relevant)
-		}
-		return noField, nil
+		return noField, s.refuseLookAlike(relevant)
 	}
 	if relevant&(1<<f) == 0 {
 		return noField, nil
 	}
-	if *seen&(1<<f) != 0 {
+	if *seen&(1<<f|spellings[f]) != 0 {
 		return noField, s.refuse(s.keyAt, CodeDuplicateField, fieldNames[f], "duplicate key "+quoted(s.key()))
 	}
 	*seen |= 1 << f
 	return f, nil
 }
 
-// looksLikeField rules out nearly every key that cannot fold to a field's name, by its first two characters. Of all
+// looksLikeField rules out nearly every key that is no field and cannot fold to one, by its first two characters. Of all
 // letters only K and S have look-alikes beyond ASCII, and no name has one of them in the second place.
 func looksLikeField(key []byte) bool {
 	if len(key) < 2 {
 		return len(key) == 1 && key[0]|0x20 == 'n'
 	}
-	switch [2]byte{key[0] | 0x20, key[1] | 0x20} {
-	case [2]byte{'m', 'o'}, [2]byte{'m', 'a'}, [2]byte{'s', 't'}, [2]byte{'s', 'e'}, [2]byte{'i', 'n'},
-		[2]byte{'b', 'a'}, [2]byte{'r', 'e'}, [2]byte{'g', 'e'}:
+	switch uint16(key[0]|0x20)<<8 | uint16(key[1]|0x20) {
+	case 'm'<<8 | 'o', 'm'<<8 | 'a', 's'<<8 | 't', 's'<<8 | 'e', 'i'<<8 | 'n', 'b'<<8 | 'a', 'b'<<8 | 'e',
+		'r'<<8 | 'e', 'g'<<8 | 'e', 'p'<<8 | 'r', 'c'<<8 | 'a':
 		return true
 	}
 	return key[0] >= utf8.RuneSelf
@@ -210,10 +279,13 @@ func printable(name []byte) bool {
 	return true
 }
 
+// maxDigits is how many digits of a count are believed.
+const maxDigits = len("1000000000000")
+
 // count reads a JSON number that counts something: an integer from 0 to a million millions. ok is false for
 // fractions, negative and absurd numbers, and for anything else.
 func count(number []byte) (n int64, ok bool) {
-	if len(number) == 0 || len(number) > len("1000000000000") {
+	if len(number) == 0 || len(number) > maxDigits {
 		return 0, false
 	}
 	for _, c := range number {

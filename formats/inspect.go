@@ -22,30 +22,52 @@ type Body struct {
 	IncludeUsage Span   // the value of include_usage in it
 	AskedUsage   bool   // it is true
 	Background   bool   // responses: background is true
-	Choices      int    // n, at least 1: how many answers are asked for
+	Choices      int    // how many answers come back, at least 1: n, for each prompt of a completions request
 	Models       []Span // gemini: names of the model within the body, without quotes and "models/"
 
-	scan  scanner
-	route *Route
+	// What bounds the cost of the answer.
+	HasMaxOutput bool  // the body bounds the length of each answer
+	MaxOutput    int64 // to so many tokens; 0 without HasMaxOutput
+	Answers      int   // how many answers are written and charged: Choices, or more where best_of picks among more
+	CacheWrite5m bool  // some of the prompt may be written to a cache, at the price of the default lifetime
+	CacheWrite1h bool  // or at that of a longer one
+	AudioOutput  bool  // the answer may hold audio
+
+	prompts int    // completions: how many there are, at least 1
+	bestOf  int    // completions: best_of, 0 if it is not said
+	bounded bool   // a maximum is stated, if only as 0
+	nothing Span   // the null that stands in the place of a maximum
+	config  Span   // gemini: the value of generationConfig: an object or null
+	number  []byte // digits of the maximum that is put into the body; reused
+	scan    scanner
+	route   *Route
 }
 
 // Inspect reads a whole body once and returns nil if it can be priced, spliced and forwarded without two parsers
 // ever disagreeing about it: one JSON object, valid UTF-8, and every field that decides something there only once,
-// in its one spelling and of its one type. It allocates nothing unless it refuses.
+// in its one spelling and of its one type. A body without a model passes: Model is absent then. It allocates nothing
+// unless it refuses.
 func (b *Body) Inspect(r *Route, body []byte) *Error {
-	*b = Body{Choices: 1, Models: b.Models[:0], route: r, scan: scanner{buf: body, limit: MaxDepth}}
+	models, number := b.Models[:0], b.number
+	*b = Body{}
+	b.Models, b.number, b.route = models, number, r
+	b.Choices, b.Answers, b.prompts = 1, 1, 1
+	b.scan.buf, b.scan.limit = body, MaxDepth
 	s := &b.scan
 	if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) {
 		s.fail(byteOrderMark, 0)
 	}
-	var seen fields
+	relevant, seen := relevantFields[r.Format], fields(0)
+	if r.Operation == Completions {
+		relevant |= completionsFields
+	}
 	var within []byte // the key whose value is being read
 	if s.blank() != '{' {
 		s.fail(expectedObject, s.pos)
 	}
 	for ok := s.object(); ok; ok = s.member() {
 		within = s.key()
-		f, err := s.field(relevantFields[r.Format], &seen)
+		f, err := s.field(relevant, &seen)
 		if err == nil {
 			err = b.value(f)
 		}
@@ -59,9 +81,7 @@ func (b *Body) Inspect(r *Route, body []byte) *Error {
 	if !s.end() {
 		return s.refusal(within)
 	}
-	if r.ModelInBody() && !b.Model.Present() {
-		return Refuse(CodeModelMissing, "model", `The body has no "model".`)
-	}
+	b.conclude()
 	return nil
 }
 
@@ -77,8 +97,16 @@ func (b *Body) value(f field) *Error {
 		return b.boolean(f, nil, &b.Background)
 	case fieldStreamOptions:
 		return b.streamOptions()
-	case fieldN:
-		b.choices()
+	case fieldN, fieldBestOf:
+		return b.choices(f)
+	case fieldMaxTokens, fieldMaxCompletionTokens, fieldMaxOutputTokens:
+		return b.maximum(f)
+	case fieldPrompt:
+		b.prompt()
+	case fieldModalities:
+		b.modalities()
+	case fieldGenerationConfig, fieldGenerationConfigSnake:
+		return b.generationConfig()
 	case fieldRequests:
 		return b.requests()
 	case fieldGenerateContentRequest, fieldGenerateContentRequestSnake:
@@ -183,19 +211,6 @@ func (b *Body) includeUsage() *Error {
 		b.IncludeUsage, b.AskedUsage = Span{start, s.pos}, c == 't'
 	}
 	return nil
-}
-
-// choices reads n. What is not a small positive integer is left to the provider to refuse.
-func (b *Body) choices() {
-	s := &b.scan
-	s.blank()
-	start := s.pos
-	if !s.skip() {
-		return
-	}
-	if n, ok := count(s.buf[start:s.pos]); ok && n > 1 && n <= maxChoices {
-		b.Choices = int(n)
-	}
 }
 
 // requests reads the requests of a gemini batch, each of which names the model.

@@ -22,12 +22,16 @@ func FuzzInspect(f *testing.F) {
 		`{"\u006dodel":"a","Model":"b","ſtream":true}`,
 		`{"model":"a","x":"\ud834\udd1e\ud834 é","y":[1.5e-3,-0,true,null,{"":{}}]}`,
 		`{"n":2,"background":false,"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3,"service_tier":"x","model":"m"}`,
+		`{"messages":[{"cache_control":{"type":"ephemeral","ttl":"1h"}}],"max_tokens":null,"stream":true}`, `{ }`,
+		`{"model":"a","modalities":["text","audio"],"max_completion_tokens":0,"n":1e1}`,
+		`{"generationConfig":{"maxOutputTokens":null,"candidateCount":2},"model":"models/g"}`, `{"generation_config":{}}`,
 		"{\"model\":\"\xff\"}", `{"model":"a"}x`, "\ufeff{}", `{"model":`,
 	} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var b Body
+		checkOthers(t, &b, body)
 		if err := b.Inspect(&chatRoute, body); err != nil {
 			checkRefusal(t, body, err)
 			return
@@ -35,13 +39,18 @@ func FuzzInspect(f *testing.F) {
 		if !utf8.Valid(body) {
 			t.Fatalf("accepted invalid UTF-8")
 		}
-		checkDecoded(t, body, string(b.ModelName), b.Stream)
-		if got := string(body[b.Model.Start:b.Model.End]); got != `"`+string(b.ModelName)+`"` {
-			t.Fatalf("the model's span holds %s", got)
+		if b.Model.Present() {
+			checkDecoded(t, body, string(b.ModelName), b.Stream)
+			if got := string(body[b.Model.Start:b.Model.End]); got != `"`+string(b.ModelName)+`"` {
+				t.Fatalf("the model's span holds %s", got)
+			}
+		} else if _, ok := decode(t, body)["model"]; ok {
+			t.Fatalf("%q has a model", body)
 		}
+		checkBounds(t, decode(t, body), &b)
 		const upstream = "up/stream é"
 		for _, usage := range []bool{false, true} {
-			edits := b.AppendEdits(nil, &chatRoute, []byte(`"`+upstream+`"`), usage)
+			edits := b.AppendEdits(nil, &chatRoute, []byte(`"`+upstream+`"`), usage, 0)
 			var out bytes.Buffer
 			if n, err := WriteSpliced(&out, body, edits); err != nil || n != SplicedLen(body, edits) {
 				t.Fatalf("wrote %d bytes, want %d: %v", n, SplicedLen(body, edits), err)
@@ -50,6 +59,28 @@ func FuzzInspect(f *testing.F) {
 			checkSpliced(t, decode(t, body), decode(t, out.Bytes()), usage && b.Stream)
 		}
 	})
+}
+
+// checkOthers checks what becomes of a body at the other endpoints.
+func checkOthers(t *testing.T, b *Body, body []byte) {
+	t.Helper()
+	for _, r := range []Route{completionsRoute, responsesRoute, messagesRoute, {Format: Gemini, Operation: Generate, Model: []byte("g")}} {
+		if err := b.Inspect(&r, body); err != nil || len(b.Models) > 1 {
+			continue
+		}
+		var out bytes.Buffer
+		if _, err := WriteSpliced(&out, body, b.AppendEdits(nil, &r, []byte(`"up"`), true, 7)); err != nil {
+			t.Fatal(err)
+		}
+		want := decode(t, body)
+		if _, nested := want["model"]; !nested && len(b.Models) > 0 {
+			continue // the model is named on a lower level only
+		}
+		wish(want, &r, true, 7)
+		if got := decode(t, out.Bytes()); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v: %s became\n%s", r.Operation, body, out.Bytes())
+		}
+	}
 }
 
 // checkDecoded checks how encoding/json reads a body, in both of the ways that programs use.
@@ -75,6 +106,29 @@ func checkDecoded(t *testing.T, body []byte, model string, stream bool) {
 	}
 	if got := string(raw["stream"]) == "true"; got != stream {
 		t.Fatalf("a map's stream is %s, want %v", raw["stream"], stream)
+	}
+}
+
+// checkBounds checks what was found of the answer's size.
+func checkBounds(t *testing.T, m map[string]any, b *Body) {
+	t.Helper()
+	largest, choices := int64(0), int64(1)
+	for _, name := range []string{"max_tokens", "max_completion_tokens"} {
+		if n, ok := m[name].(json.Number); ok {
+			v, err := n.Int64()
+			if err != nil {
+				t.Fatalf("%s %s was accepted", name, n)
+			}
+			largest = max(largest, v)
+		} else if m[name] != nil {
+			t.Fatalf("%s %v was accepted", name, m[name])
+		}
+	}
+	if n, ok := m["n"].(json.Number); ok {
+		choices, _ = n.Int64()
+	}
+	if b.MaxOutput != largest || b.HasMaxOutput != (largest > 0) || int64(b.Choices) != choices || b.Answers != b.Choices {
+		t.Fatalf("%v: %d (%v), n %d, answers %d", m, b.MaxOutput, b.HasMaxOutput, b.Choices, b.Answers)
 	}
 }
 
@@ -140,8 +194,8 @@ func checkMeaning(t *testing.T, body []byte, m map[string]json.RawMessage, refus
 	name := refusal.Param[strings.LastIndexByte(refusal.Param, '.')+1:]
 	switch refusal.Code {
 	case CodeModelMissing:
-		if raw, ok := m["model"]; ok && string(raw) != `""` {
-			t.Fatalf("%q has a model, but: %v", body, refusal)
+		if string(m["model"]) != `""` {
+			t.Fatalf("%q is not empty, but: %v", m["model"], refusal)
 		}
 	case CodeDuplicateField:
 		if !slices.Contains(fieldNames[1:], name) || bytes.Count(body, []byte(name)) < 2 {

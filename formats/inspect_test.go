@@ -1,10 +1,7 @@
 package formats
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 )
@@ -14,88 +11,6 @@ var (
 	batchRoute = Route{Format: Gemini, Operation: BatchEmbed, Method: "POST", Model: []byte("emb"), Verb: "batchEmbedContents"}
 	countRoute = Route{Format: Gemini, Operation: CountTokens, Method: "POST", Model: []byte("emb"), Verb: "countTokens"}
 )
-
-// splice inspects a body and returns it as the provider gets it.
-func splice(t *testing.T, r *Route, body string, includeUsage bool) string {
-	t.Helper()
-	var b Body
-	if err := b.Inspect(r, []byte(body)); err != nil {
-		t.Fatalf("%s: %v", body, err)
-	}
-	edits := b.AppendEdits(nil, r, []byte(`"upstream"`), includeUsage)
-	var out bytes.Buffer
-	n, err := WriteSpliced(&out, []byte(body), edits)
-	if err != nil || n != out.Len() {
-		t.Fatalf("%s: wrote %d of %d bytes: %v", body, n, out.Len(), err)
-	}
-	if want := SplicedLen([]byte(body), edits); n != want {
-		t.Fatalf("%s: SplicedLen is %d, the body %d", body, want, n)
-	}
-	return out.String()
-}
-
-func TestSplice(t *testing.T) {
-	tests := []struct {
-		name  string
-		route Route
-		usage bool
-		in    string
-		want  string
-	}{
-		{"only the model changes", chatRoute, true,
-			" {\n\t\"messages\" : [ 1e3, \"\\u00e9é\" ] , \"model\":\"coding\" , \"x\":-0.0}\r\n",
-			" {\n\t\"messages\" : [ 1e3, \"\\u00e9é\" ] , \"model\":\"upstream\" , \"x\":-0.0}\r\n"},
-		{"a model that is nested is not the model", chatRoute, true,
-			`{"a":{"model":"x","model":"y"},"model":"coding"}`, `{"a":{"model":"x","model":"y"},"model":"upstream"}`},
-		{"usage is asked for behind the model", chatRoute, true,
-			`{"model":"coding","stream":true}`,
-			`{"model":"upstream","stream_options":{"include_usage":true},"stream":true}`},
-		{"not if it is switched off", chatRoute, false,
-			`{"model":"coding","stream":true}`, `{"model":"upstream","stream":true}`},
-		{"not without a stream", chatRoute, true,
-			`{"model":"coding","stream":false}`, `{"model":"upstream","stream":false}`},
-		{"not if the client asks", chatRoute, true,
-			`{"stream":true,"stream_options":{"include_usage":true},"model":"coding"}`,
-			`{"stream":true,"stream_options":{"include_usage":true},"model":"upstream"}`},
-		{"an explicit false is overridden", chatRoute, true,
-			`{"stream":true,"stream_options":{"a":[1],"include_usage":false},"model":"coding"}`,
-			`{"stream":true,"stream_options":{"a":[1],"include_usage":true},"model":"upstream"}`},
-		{"so is null", chatRoute, true,
-			`{"stream":true,"stream_options":{"include_usage":null},"model":"coding"}`,
-			`{"stream":true,"stream_options":{"include_usage":true},"model":"upstream"}`},
-		{"other options are kept", chatRoute, true,
-			`{"stream":true,"model":"coding","stream_options":{"include_obfuscation":false}}`,
-			`{"stream":true,"model":"upstream","stream_options":{"include_usage":true,"include_obfuscation":false}}`},
-		{"options may be empty", chatRoute, true,
-			`{"stream":true,"model":"coding","stream_options":{ }}`,
-			`{"stream":true,"model":"upstream","stream_options":{"include_usage":true }}`},
-		{"or null, and stand before the model", chatRoute, true,
-			`{"stream_options":null,"model":"coding","stream":true}`,
-			`{"stream_options":{"include_usage":true},"model":"upstream","stream":true}`},
-		{"completions ask too", Route{Format: OpenAI, Operation: Completions}, true,
-			`{"model":"c","stream":true}`, `{"model":"upstream","stream_options":{"include_usage":true},"stream":true}`},
-		{"responses have no such option", Route{Format: OpenAI, Operation: Responses}, true,
-			`{"model":"c","stream":true}`, `{"model":"upstream","stream":true}`},
-		{"neither have messages", Route{Format: Anthropic, Operation: Messages}, true,
-			`{"model":"c","stream":true}`, `{"model":"upstream","stream":true}`},
-		{"gemini names no model in most bodies", countRoute, true, `{"contents":[]}`, `{"contents":[]}`},
-		{"but may, with and without its prefix", batchRoute, true,
-			`{"model":"emb","requests":[{"model":"models/emb","content":{"model":"x"}}, {"model":"emb"},{}]}`,
-			`{"model":"upstream","requests":[{"model":"models/upstream","content":{"model":"x"}}, {"model":"upstream"},{}]}`},
-		{"also where it counts tokens", countRoute, true,
-			`{"generateContentRequest":{"contents":[],"model":"models/emb"}}`,
-			`{"generateContentRequest":{"contents":[],"model":"models/upstream"}}`},
-		{"in either of the spellings that Google reads", countRoute, true,
-			`{"generate_content_request":{"model":"models/emb"}}`, `{"generate_content_request":{"model":"models/upstream"}}`},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if got := splice(t, &test.route, test.in, test.usage); got != test.want {
-				t.Errorf("\n got %s\nwant %s", got, test.want)
-			}
-		})
-	}
-}
 
 func TestInspectFinds(t *testing.T) {
 	body := `{"n":3,"background":true,"stream":true,"stream_options":{"include_usage":true},"model":"a b/ü"}`
@@ -113,7 +28,7 @@ func TestInspectFinds(t *testing.T) {
 	if !b.AskedUsage || at(b.Options) != `{"include_usage":true}` || at(b.IncludeUsage) != "true" {
 		t.Errorf("asked %v, options %s, include_usage %s", b.AskedUsage, at(b.Options), at(b.IncludeUsage))
 	}
-	if err := b.Inspect(&chatRoute, []byte(`{"model":"m","n":0}`)); err != nil {
+	if err := b.Inspect(&chatRoute, []byte(`{"model":"m"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if b.Stream || b.Background || b.AskedUsage || b.Options.Present() || b.Choices != 1 {
@@ -136,7 +51,7 @@ func TestInspectRefuses(t *testing.T) {
 		{`{"messages":"a` + "\n" + `b"}`, CodeInvalidJSON, `invalid JSON at byte 14 (line 1, column 15): control character in a string, in the value of "messages"`},
 		{`{"messages":"\x"}`, CodeInvalidJSON, `invalid JSON at byte 14 (line 1, column 15): unknown escape in a string, in the value of "messages"`},
 		{`{"messages":'a'}`, CodeInvalidJSON, `invalid JSON at byte 12 (line 1, column 13): expected a value, in the value of "messages"`},
-		{`{"n":01}`, CodeInvalidJSON, `invalid JSON at byte 6 (line 1, column 7): expected ',' or '}'`},
+		{`{"x":01}`, CodeInvalidJSON, `invalid JSON at byte 6 (line 1, column 7): expected ',' or '}'`},
 		{`{"n":1.}`, CodeInvalidJSON, `invalid JSON at byte 7 (line 1, column 8): expected a digit, in the value of "n"`},
 		{`{"n":NaN}`, CodeInvalidJSON, `invalid JSON at byte 5 (line 1, column 6): expected a value, in the value of "n"`},
 		{`{"stream":truE}`, CodeInvalidJSON, `invalid JSON at byte 10 (line 1, column 11): expected true, false or null, in the value of "stream"`},
@@ -145,7 +60,6 @@ func TestInspectRefuses(t *testing.T) {
 		{"{\"\xc3\":1}", CodeInvalidUTF8, `invalid UTF-8 at byte 2 (line 1, column 3): not UTF-8`},
 		{`{"messages":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, CodeTooDeep, `too deep at byte 75 (line 1, column 76): nested deeper than 64 levels, in the value of "messages"`},
 
-		{`{}`, CodeModelMissing, `The body has no "model".`},
 		{`{"model":""}`, CodeModelMissing, `"model" is empty, at byte 9 (line 1, column 10)`},
 		{`{"model":null}`, CodeInvalidRequest, `"model" must be a string, at byte 9 (line 1, column 10)`},
 		{`{"model":["x"]}`, CodeInvalidRequest, `"model" must be a string, at byte 9 (line 1, column 10)`},
@@ -185,8 +99,8 @@ func TestInspectRefuses(t *testing.T) {
 func TestInspectAccepts(t *testing.T) {
 	for _, member := range []string{
 		`"modell":1`, `"mode":1`, `"nn":1`, `"":1`, `"\n":1`, `"\u006e\u006e":1`, `"mod\u0065ls":1`, `"\ud834\udd1emodel":1`, `"\ud834model":1`,
-		`"ſtrea":1`, `"Kelvin":1`, `"messages":1,"messages":2`, `"\/\b\"":1`, `"metadata":{"model":1,"model":2,"Model":3}`, `"n":null`, `"n":"x"`,
-		`"stream_options":{"Model":1,"stream":1,"stream":2}`, `"service_tier":null`, `"max_tokens":-1`, `"requests":1,"Requests":2`,
+		`"ſtrea":1`, `"Kelvin":1`, `"messages":1,"messages":2`, `"\/\b\"":1`, `"metadata":{"model":1,"model":2,"Model":3}`, `"n":null`,
+		`"stream_options":{"Model":1,"stream":1,"stream":2}`, `"service_tier":null`, `"max_tokens":null`, `"requests":1,"Requests":2`,
 		`"` + strings.Repeat("s", 80) + `":1`, `"` + strings.Repeat(`\u0073`, 80) + `":1`,
 	} {
 		var b Body
@@ -194,34 +108,6 @@ func TestInspectAccepts(t *testing.T) {
 			t.Errorf("%s: %v", member, err)
 		}
 	}
-}
-
-func TestWriteSplicedStopsAtAnError(t *testing.T) {
-	body := []byte(`{"model":"m","stream":true}`)
-	var b Body
-	if err := b.Inspect(&chatRoute, body); err != nil {
-		t.Fatal(err)
-	}
-	edits := b.AppendEdits(nil, &chatRoute, []byte(`"upstream"`), true)
-	for room := range SplicedLen(body, edits) {
-		n, err := WriteSpliced(&narrow{room}, body, edits)
-		if n != room || !errors.Is(err, io.ErrShortWrite) {
-			t.Errorf("room for %d: wrote %d, %v", room, n, err)
-		}
-	}
-}
-
-// narrow is a writer with room for so many bytes.
-type narrow struct{ room int }
-
-func (w *narrow) Write(p []byte) (int, error) {
-	if len(p) > w.room {
-		n := w.room
-		w.room = 0
-		return n, io.ErrShortWrite
-	}
-	w.room -= len(p)
-	return len(p), nil
 }
 
 func TestInspectRefusesGemini(t *testing.T) {
@@ -237,6 +123,7 @@ func TestInspectRefusesGemini(t *testing.T) {
 		{`{"generate_content_request":{"model":"models/other"}}`, CodeAmbiguousField},
 		{`{"requests":[{"model":1}]}`, CodeInvalidRequest},
 		{`{"requests":[{]}`, CodeInvalidJSON},
+		{`{"generateContentRequest":{},"generate_content_request":{}}`, CodeDuplicateField},
 	}
 	for _, test := range tests {
 		var b Body
@@ -321,19 +208,25 @@ func TestDepth(t *testing.T) {
 
 func TestInspectAllocatesNothing(t *testing.T) {
 	var b Body
-	edits := make([]Edit, 0, 4)
-	chat := []byte(chatBody)
-	batch := []byte(`{"requests":[{"model":"models/emb"},{"model":"emb"}]}`)
+	edits := make([]Edit, 0, 8)
+	generate := Route{Format: Gemini, Operation: Generate, Model: []byte("g")}
+	cases := []struct {
+		route *Route
+		body  []byte
+	}{
+		{&chatRoute, []byte(chatBody)},
+		{&chatRoute, []byte(`{"stream":true,"n":2}`)},
+		{&batchRoute, []byte(`{"requests":[{"model":"models/emb"},{"model":"emb"}]}`)},
+		{&messagesRoute, []byte(`{"model":"m","system":[{"cache\u005fcontrol":{"\u0074tl":"1h"}}]}`)},
+		{&generate, []byte(`{"generationConfig":{"maxOutputTokens":null,"responseModalities":["AUDIO"]},"model":"models/g"}`)},
+	}
 	model := []byte(`"upstream"`)
 	allocs := testing.AllocsPerRun(100, func() {
-		for _, c := range []struct {
-			route *Route
-			body  []byte
-		}{{&chatRoute, chat}, {&batchRoute, batch}} {
+		for _, c := range cases {
 			if err := b.Inspect(c.route, c.body); err != nil {
 				t.Fatal(err)
 			}
-			edits = b.AppendEdits(edits[:0], c.route, model, true)
+			edits = b.AppendEdits(edits[:0], c.route, model, true, 4096)
 		}
 	})
 	if allocs != 0 {

@@ -29,10 +29,14 @@ const maxAnswerDepth = 512
 
 // Meter reads from an answer, as it passes, what it used and whether it is whole. It allocates nothing.
 type Meter struct {
-	Usage     abi.Usage // every token in exactly one dimension; as the provider last said
-	UsageSeen bool      // the provider said something of it
-	Choices   int       // openai: how many choices have to finish; Reset makes it 1, Body.Choices knows better
-	Failed    bool      // an event was a Failure
+	Usage      abi.Usage // every token in exactly one dimension; as the provider last said
+	UsageSeen  bool      // the provider said something of it
+	UsageFinal bool      // what it said is of the whole answer; else the output may go on, and Relayed knows more
+	Choices    int       // openai: how many choices have to finish; Reset makes it 1, Body.Choices knows better
+	Failed     bool      // an event was a Failure
+
+	ContentEvents int64 // events of a stream that were Content
+	ContentBytes  int64 // bytes of text, thinking, arguments and refusals in them; of a whole answer, if it told no usage
 
 	route    Route
 	stream   bool
@@ -48,6 +52,7 @@ type Meter struct {
 type progress struct {
 	ended    bool      // the end mark, or what counts as one, was seen
 	counted  bool      // counts were said, and are not in Meter.Usage yet
+	summed   bool      // they were said where the dialect sums up the whole answer
 	seen     choiceSet // choices or candidates
 	finished choiceSet // those of seen that have a finish reason
 	counts   counts
@@ -55,7 +60,8 @@ type progress struct {
 
 // Reset makes the Meter ready for one answer to the route.
 func (m *Meter) Reset(r *Route, stream bool) {
-	m.Usage, m.UsageSeen, m.Choices, m.Failed = abi.Usage{}, false, 1, false
+	m.Usage, m.UsageSeen, m.UsageFinal, m.Choices, m.Failed = abi.Usage{}, false, false, 1, false
+	m.ContentEvents, m.ContentBytes = 0, 0
 	m.route, m.stream, m.whole = *r, stream, false
 	m.progress, m.modelLen = progress{}, 0
 }
@@ -77,7 +83,7 @@ func (m *Meter) Complete() bool {
 	case m.route.Format == Gemini:
 		return p.seen.len() > 0
 	}
-	return p.seen.len() >= max(m.Choices, 1)
+	return p.seen.len() >= min(max(m.Choices, 1), maxChoices)
 }
 
 // Event reads the payload of one event of a stream.
@@ -87,6 +93,7 @@ func (m *Meter) Event(data []byte) Event {
 	}
 	if m.route.Format == OpenAI && isDone(data) {
 		m.progress.ended = true
+		m.UsageFinal = m.final()
 		return Terminal
 	}
 	before := m.progress
@@ -98,6 +105,10 @@ func (m *Meter) Event(data []byte) Event {
 	}
 	if e&Failure != 0 {
 		m.Failed = true
+	}
+	if e&Content != 0 {
+		m.ContentEvents++
+		m.ContentBytes += m.scan.spoken
 	}
 	m.settle()
 	return e
@@ -137,19 +148,29 @@ func (m *Meter) Body(b []byte) bool {
 	default:
 		m.openAIChunk()
 	}
-	if m.whole = s.end(); m.whole {
-		m.settle()
+	if m.whole = s.end(); !m.whole {
+		return false
 	}
-	return m.whole
+	m.settle()
+	if !m.UsageSeen && m.route.HasOutput() {
+		*s = scanner{buf: b, limit: maxAnswerDepth, lenient: true}
+		s.answer()
+		m.ContentBytes = s.spoken
+	}
+	return true
 }
 
 // settle turns the counts that the provider gave into Usage.
 func (m *Meter) settle() {
-	if !m.progress.counted {
-		return
+	if m.progress.counted {
+		m.progress.counted = false
+		m.UsageSeen = true
+		m.convert()
 	}
-	m.progress.counted = false
-	m.UsageSeen = true
+	m.UsageFinal = m.final()
+}
+
+func (m *Meter) convert() {
 	switch c := &m.progress.counts; m.route.Format {
 	case Anthropic:
 		m.Usage = c.anthropic()
@@ -188,7 +209,7 @@ func (s *scanner) substance() bool {
 // holds reads an object and says whether one of two of its members has substance. Another kind of value has none.
 func (s *scanner) holds(one, other string) (found bool) {
 	for ok := s.object(); ok; ok = s.member() {
-		if key := string(s.key()); (key == one || key == other) && s.substance() {
+		if key := string(s.key()); (key == one || key == other) && s.said() {
 			found = true
 		} else if key != one && key != other {
 			s.skip()

@@ -4,7 +4,7 @@ package formats
 func (m *Meter) anthropicEvent() (e Event) {
 	s := &m.scan
 	var kind []byte
-	content, stopped := false, false
+	content, stopped, usage := false, false, false
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
 		case "type":
@@ -14,7 +14,7 @@ func (m *Meter) anthropicEvent() (e Event) {
 		case "delta", "content_block":
 			content, stopped = s.anthropicDelta()
 		case "usage":
-			m.anthropicUsage()
+			usage = m.anthropicUsage()
 		default:
 			s.skip()
 		}
@@ -26,6 +26,7 @@ func (m *Meter) anthropicEvent() (e Event) {
 		}
 	case "message_delta":
 		m.progress.ended = m.progress.ended || stopped
+		m.progress.summed = m.progress.summed || usage
 	case "message_stop":
 		m.progress.ended = true
 		e = Terminal
@@ -39,7 +40,9 @@ func (m *Meter) anthropicEvent() (e Event) {
 func (s *scanner) anthropicDelta() (content, stopped bool) {
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
-		case "text", "thinking", "partial_json", "data": // data is redacted thinking
+		case "text", "thinking", "partial_json":
+			content = s.said() || content
+		case "data": // redacted thinking, encrypted
 			content = s.substance() || content
 		case "stop_reason":
 			stopped = s.substance()
@@ -65,45 +68,57 @@ func (m *Meter) anthropicMessage() {
 	}
 }
 
-// anthropicUsage reads a usage object. Its counts are cumulative, and a later object may leave out what an earlier
-// one said, so each count stays until it is said again.
-func (m *Meter) anthropicUsage() {
+// anthropicUsage reads a usage object; it returns false for null. Its counts are cumulative, and a later object may
+// leave out what an earlier one said, so each count stays until it is said again.
+func (m *Meter) anthropicUsage() bool {
 	s := &m.scan
 	if s.blank() != '{' {
 		s.skip()
-		return
+		return false
 	}
-	c := &m.progress.counts
+	c := m.progress.counts
+	input := counts{input: unsaid, cacheRead: unsaid, cacheWrite: unsaid, write5m: unsaid, write1h: unsaid}
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
 		case "input_tokens":
-			s.count(&c.input)
+			s.count(&input.input)
 		case "output_tokens":
 			s.count(&c.output)
 		case "cache_read_input_tokens":
-			s.count(&c.cacheRead)
+			s.count(&input.cacheRead)
 		case "cache_creation_input_tokens":
-			s.count(&c.cacheWrite)
+			s.count(&input.cacheWrite)
 		case "cache_creation":
-			s.anthropicDetails(c)
+			s.cacheCreation(&input)
 		case "output_tokens_details":
-			s.anthropicDetails(c)
+			s.thinking(&c.reasoning)
 		default:
 			s.skip()
 		}
 	}
-	m.progress.counted = true
+	c.sayInput(&input)
+	m.progress.counts, m.progress.counted = c, true
+	return true
 }
 
-func (s *scanner) anthropicDetails(c *counts) {
+func (s *scanner) cacheCreation(c *counts) {
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
 		case "ephemeral_5m_input_tokens":
 			s.count(&c.write5m)
 		case "ephemeral_1h_input_tokens":
 			s.count(&c.write1h)
+		default:
+			s.skip()
+		}
+	}
+}
+
+func (s *scanner) thinking(n *int64) {
+	for ok := s.object(); ok; ok = s.member() {
+		switch string(s.key()) {
 		case "thinking_tokens":
-			s.count(&c.reasoning)
+			s.count(n)
 		default:
 			s.skip()
 		}

@@ -85,7 +85,9 @@ func (s *scanner) geminiParts() (content bool) {
 func (s *scanner) geminiPart() (content bool) {
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
-		case "text", "functionCall", "inlineData", "executableCode", "codeExecutionResult":
+		case "text", "functionCall", "executableCode":
+			content = s.said() || content
+		case "inlineData", "codeExecutionResult": // audio and images; what the provider's own tool has to say
 			content = s.substance() || content
 		default:
 			s.skip()
@@ -118,6 +120,8 @@ func (m *Meter) geminiUsage() {
 			s.audioTokens(&c.audioInput)
 		case "cacheTokensDetails":
 			s.audioTokens(&c.cachedAudio)
+		case "toolUsePromptTokensDetails":
+			s.audioTokens(&c.toolAudio)
 		case "candidatesTokensDetails":
 			s.audioTokens(&c.audioOutput)
 		default:

@@ -27,6 +27,7 @@ func (m *Meter) openAIChunk() (e Event) {
 	}
 	if noChoices && usage && e == 0 {
 		e = UsageOnly
+		m.progress.summed = true
 	}
 	return e
 }
@@ -54,7 +55,7 @@ func (m *Meter) choice() (content bool) {
 		case "delta":
 			content = s.openAIDelta() || content
 		case "text":
-			content = s.substance() || content
+			content = s.said() || content
 		case "finish_reason":
 			finished = s.substance()
 		default:
@@ -70,16 +71,39 @@ func (m *Meter) choice() (content bool) {
 
 // openAIDelta says whether the delta of a chat chunk has content.
 func (s *scanner) openAIDelta() (content bool) {
+	thought := false
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
-		case "content", "refusal", "reasoning_content", "reasoning": // the last two are DeepSeek's and OpenRouter's
-			content = s.substance() || content
+		case "content", "refusal":
+			content = s.said() || content
+		case "reasoning_content", "reasoning": // DeepSeek's and OpenRouter's; some servers send the same text under both
+			if thought {
+				s.skip()
+			} else {
+				thought = s.said()
+			}
+			content = content || thought
 		case "tool_calls":
 			content = s.toolCalls() || content
 		case "function_call":
 			content = s.holds("arguments", "") || content
 		case "audio":
-			content = s.holds("data", "transcript") || content
+			content = s.audio() || content
+		default:
+			s.skip()
+		}
+	}
+	return content
+}
+
+// audio reads a piece of audio, whose bytes are not text, and of what is said in it.
+func (s *scanner) audio() (content bool) {
+	for ok := s.object(); ok; ok = s.member() {
+		switch string(s.key()) {
+		case "data":
+			content = s.substance() || content
+		case "transcript":
+			content = s.said() || content
 		default:
 			s.skip()
 		}
@@ -116,7 +140,9 @@ func (m *Meter) responsesEvent() (e Event) {
 		switch string(s.key()) {
 		case "type":
 			kind, _, _ = s.text()
-		case "delta", "partial_image_b64":
+		case "delta":
+			content = s.said() || content
+		case "partial_image_b64":
 			content = s.substance() || content
 		case "response":
 			m.response()
@@ -136,6 +162,9 @@ func (m *Meter) responsesEvent() (e Event) {
 	}
 	if content && (bytes.HasSuffix(kind, []byte(".delta")) || bytes.HasSuffix(kind, []byte(".partial_image"))) {
 		e |= Content
+		if bytes.HasSuffix(kind, []byte("audio.delta")) {
+			s.spoken = 0
+		}
 	}
 	m.progress.ended = m.progress.ended || e&Terminal != 0
 	return e
@@ -193,10 +222,24 @@ func (s *scanner) openAIDetails(c *counts, audio *int64) {
 			s.count(&c.cacheRead)
 		case "cache_write_tokens":
 			s.count(&c.cacheWrite)
+		case "cache_write_tokens_details":
+			s.cacheWrites(c)
 		case "reasoning_tokens":
 			s.count(&c.reasoning)
 		case "audio_tokens":
 			s.count(audio)
+		default:
+			s.skip()
+		}
+	}
+}
+
+// cacheWrites tells writes apart by how long the cache keeps them: 30 minutes or 12 hours.
+func (s *scanner) cacheWrites(c *counts) {
+	for ok := s.object(); ok; ok = s.member() {
+		switch string(s.key()) {
+		case "ttl_12h_tokens":
+			s.count(&c.write1h)
 		default:
 			s.skip()
 		}

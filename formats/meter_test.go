@@ -3,6 +3,7 @@ package formats
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -160,6 +161,22 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// TestManyChoices completes a stream with more choices than can be told apart.
+func TestManyChoices(t *testing.T) {
+	var m Meter
+	m.Reset(&completionsRoute, true)
+	m.Choices = 2 * maxChoices
+	for i := range maxChoices {
+		if m.Complete() {
+			t.Fatalf("complete before choice %d", i)
+		}
+		m.Event(fmt.Appendf(nil, `{"choices":[{"index":%d,"text":"x","finish_reason":"stop"}]}`, i))
+	}
+	if !m.Complete() {
+		t.Error("never complete")
+	}
+}
+
 func TestBody(t *testing.T) {
 	tests := []struct {
 		body string
@@ -201,6 +218,18 @@ func TestUsage(t *testing.T) {
 		{"numbers that count nothing", chatRoute, []string{`{"usage":{"prompt_tokens":-1,"completion_tokens":1.5,"total_tokens":1e3,` +
 			`"prompt_tokens_details":{"cached_tokens":99999999999999999999},"completion_tokens_details":"x"}}`},
 			usage{}},
+		{"predictions and images are included and cost no more", chatRoute, []string{`{"usage":{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,` +
+			`"prompt_tokens_details":{"image_tokens":90,"text_tokens":10},"completion_tokens_details":{"accepted_prediction_tokens":20,"rejected_prediction_tokens":10,"text_tokens":50}}}`},
+			usage{abi.Input: 100, abi.Output: 50}},
+		{"reasoning with predictions", chatRoute, []string{`{"usage":{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,` +
+			`"completion_tokens_details":{"reasoning_tokens":30,"rejected_prediction_tokens":10}}}`},
+			usage{abi.Input: 100, abi.Output: 20, abi.Reasoning: 30}},
+		{"a cache of two lifetimes", responsesRoute, []string{`{"usage":{"input_tokens":100,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":80,` +
+			`"cache_write_tokens_details":{"ttl_30m_tokens":50,"ttl_12h_tokens":30}},"output_tokens":1,"output_tokens_details":{"reasoning_tokens":0}}}`},
+			usage{abi.Input: 10, abi.CacheRead: 10, abi.CacheWrite5m: 50, abi.CacheWrite1h: 30, abi.Output: 1}},
+		{"usage in every chunk", chatRoute, []string{`{"choices":[{"index":0}],"usage":{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":4}}}`,
+			`{"choices":[{"index":0}],"usage":{"prompt_tokens":10,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}}`},
+			usage{abi.Input: 6, abi.CacheRead: 4, abi.Output: 2}},
 		{"embeddings", embeddingsRoute, []string{`{"data":[{"embedding":[0.1,-2e-3]}],"usage":{"prompt_tokens":7,"total_tokens":7}}`},
 			usage{abi.Input: 7}},
 		{"responses", responsesRoute, []string{`{"usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":9,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":19}}`},
@@ -218,12 +247,34 @@ func TestUsage(t *testing.T) {
 			`{"type":"message_start","message":{"usage":{"input_tokens":3,"cache_read_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":40},"output_tokens":1}}}`,
 			`{"type":"message_delta","delta":{},"usage":{"output_tokens":20,"cache_creation_input_tokens":40}}`},
 			usage{abi.Input: 3, abi.CacheRead: 50, abi.CacheWrite1h: 40, abi.Output: 20}},
+		{"a stream says the input twice", messagesRoute, []string{
+			`{"type":"message_start","message":{"usage":{"input_tokens":3,"cache_creation_input_tokens":40,"cache_read_input_tokens":50,"cache_creation":{"ephemeral_5m_input_tokens":30,"ephemeral_1h_input_tokens":10},"output_tokens":1}}}`,
+			`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":3,"cache_creation_input_tokens":40,"cache_read_input_tokens":50,"output_tokens":20,"output_tokens_details":{"thinking_tokens":5}}}`},
+			usage{abi.Input: 3, abi.CacheRead: 50, abi.CacheWrite5m: 30, abi.CacheWrite1h: 10, abi.Output: 15, abi.Reasoning: 5}},
+		{"and more of it, after a search", messagesRoute, []string{
+			`{"type":"message_start","message":{"usage":{"input_tokens":3,"cache_read_input_tokens":50,"output_tokens":1,"server_tool_use":{"web_search_requests":0}}}}`,
+			`{"type":"message_delta","usage":{"input_tokens":900,"cache_read_input_tokens":150,"output_tokens":20,"server_tool_use":{"web_search_requests":2}}}`},
+			usage{abi.Input: 900, abi.CacheRead: 150, abi.Output: 20}},
+		{"or knows it better at its end", messagesRoute, []string{
+			`{"type":"message_start","message":{"usage":{"input_tokens":100,"output_tokens":0}}}`,
+			`{"type":"message_delta","usage":{"input_tokens":0,"cache_read_input_tokens":100,"output_tokens":20}}`},
+			usage{abi.CacheRead: 100, abi.Output: 20}},
+		{"or not at all", messagesRoute, []string{
+			`{"type":"message_start","message":{"usage":{"input_tokens":100,"cache_read_input_tokens":7,"output_tokens":0}}}`,
+			`{"type":"message_delta","usage":{"input_tokens":0,"cache_read_input_tokens":0,"cache_creation_input_tokens":null,"output_tokens":20}}`},
+			usage{abi.Input: 100, abi.CacheRead: 7, abi.Output: 20}},
 		{"iterations are not counted again", messagesRoute, []string{`{"usage":{"input_tokens":3,"output_tokens":2,"iterations":[{"input_tokens":9,"output_tokens":9}]}}`},
 			usage{abi.Input: 3, abi.Output: 2}},
 
 		{"gemini", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":40,"toolUsePromptTokenCount":7,"candidatesTokenCount":20,"thoughtsTokenCount":9,"totalTokenCount":136,` +
 			`"promptTokensDetails":[{"modality":"TEXT","tokenCount":70},{"tokenCount":30,"modality":"AUDIO"}],"cacheTokensDetails":[{"modality":"AUDIO","tokenCount":10}],"candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":15}]}}`},
 			usage{abi.Input: 47, abi.CacheRead: 40, abi.AudioInput: 20, abi.Output: 5, abi.AudioOutput: 15, abi.Reasoning: 9}},
+		{"gemini's tools may hear", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":30,"candidatesTokenCount":2,"totalTokenCount":42,` +
+			`"promptTokensDetails":[{"modality":"TEXT","tokenCount":6},{"modality":"AUDIO","tokenCount":4}],"toolUsePromptTokensDetails":[{"modality":"AUDIO","tokenCount":25},{"modality":"TEXT","tokenCount":5}]}}`},
+			usage{abi.Input: 11, abi.AudioInput: 29, abi.Output: 2}},
+		{"gemini's images are output", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":1304,"totalTokenCount":1314,` +
+			`"promptTokensDetails":[{"modality":"IMAGE","tokenCount":8},{"modality":"TEXT","tokenCount":2}],"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":1290}]}}`},
+			usage{abi.Input: 10, abi.Output: 1304}},
 		{"gemini's later chunk replaces the earlier", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":5,"thoughtsTokenCount":2}}`, `{"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":3}}`},
 			usage{abi.Input: 5, abi.Output: 3}},
 	}

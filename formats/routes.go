@@ -208,6 +208,16 @@ func (r *Route) HasBody() bool { return r.Operation != ListModels && r.Operation
 // ModelInBody says whether the body has to name the model.
 func (r *Route) ModelInBody() bool { return r.HasBody() && r.Format != Gemini }
 
+// HasOutput says whether the endpoint has a model write an answer, which costs what it is long. Embeddings and counts
+// of tokens cost their input alone, if anything.
+func (r *Route) HasOutput() bool {
+	switch r.Operation {
+	case Chat, Completions, Responses, Messages, Generate:
+		return true
+	}
+	return false
+}
+
 // Streamable says whether the endpoint can answer with a stream.
 func (r *Route) Streamable() bool {
 	switch r.Operation {

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -86,19 +87,44 @@ func (s *scanner) elements(i int) int {
 
 // memberKey reads a key and its colon, and notes where the key stands.
 func (s *scanner) memberKey(i int) int {
-	i, c := next(s.buf, i)
+	at, c := next(s.buf, i)
 	if c != '"' {
-		return s.stop(expectedKey, i)
+		return s.stop(expectedKey, at)
 	}
-	end, escaped := s.str(i)
+	end, escaped := s.str(at)
 	if end < 0 {
 		return -1
 	}
-	s.keyAt, s.keyEnd, s.escaped = i, end-1, escaped
+	s.keyAt, s.keyEnd, s.escaped = at, end-1, escaped
 	if i, c = next(s.buf, end); c != ':' {
 		return s.stop(expectedColon, i)
 	}
+	if n := end - at; n == len(`"cache_control"`) || n == len(`"ttl"`) || escaped {
+		s.cacheKey(i + 1)
+	}
 	return i + 1
+}
+
+// cacheKey notes whether the last key, whose value stands at i, asks for a cache to be written and for how long. Such
+// keys stand deep within a body, so that all keys of their length come here.
+func (s *scanner) cacheKey(i int) {
+	key := s.key()
+	if s.escaped {
+		var buf [longestField + utf8.UTFMax]byte
+		key = unescape(buf[:0], key)
+	}
+	i, c := next(s.buf, i)
+	switch string(key) {
+	case "cache_control":
+		s.caches = s.caches || c != 'n'
+	case "ttl":
+		s.long = s.long || c == '"' && !shortLifetime(s.buf[i:])
+	}
+}
+
+// shortLifetime recognises the default lifetimes of Anthropic's and OpenAI's caches.
+func shortLifetime(value []byte) bool {
+	return bytes.HasPrefix(value, []byte(`"5m"`)) || bytes.HasPrefix(value, []byte(`"30m"`))
 }
 
 func (s *scanner) literal(i int, word string) int {

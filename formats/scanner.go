@@ -16,11 +16,14 @@ type scanner struct {
 	buf     []byte
 	pos     int
 	depth   int
-	limit   int  // of depth
-	lenient bool // accept invalid UTF-8, as encoding/json does
-	keyAt   int  // where the opening quote of the last member's key stands
-	keyEnd  int  // where its closing quote stands
-	escaped bool // the key holds escapes
+	limit   int   // of depth
+	lenient bool  // accept invalid UTF-8, as encoding/json does
+	keyAt   int   // where the opening quote of the last member's key stands
+	keyEnd  int   // where its closing quote stands
+	escaped bool  // the key holds escapes
+	caches  bool  // a "cache_control" was seen, on whatever level
+	long    bool  // so was a "ttl" of another lifetime than the default ones
+	spoken  int64 // bytes of text in what said has read
 
 	fault   fault
 	faultAt int

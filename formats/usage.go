@@ -13,13 +13,16 @@ type counts struct {
 	cachedAudio          int64 // of audioInput
 	reasoning            int64
 	toolInput            int64 // gemini: beside input
+	toolAudio            int64 // of toolInput
 }
 
-// openAI: the input includes cached, written and audio tokens, the output includes audio and reasoning.
+// openAI: the input includes cached, written and audio tokens, the output includes audio, reasoning and predictions,
+// accepted or not. Its two lifetimes of a cache are other ones, but a shorter and a longer one as well.
 func (c *counts) openAI() (u abi.Usage) {
 	rest := c.input
 	u[abi.CacheRead] = take(&rest, c.cacheRead)
-	u[abi.CacheWrite5m] = take(&rest, c.cacheWrite)
+	u[abi.CacheWrite1h] = take(&rest, min(c.write1h, c.cacheWrite))
+	u[abi.CacheWrite5m] = take(&rest, c.cacheWrite-u[abi.CacheWrite1h])
 	u[abi.AudioInput] = take(&rest, c.audioInput)
 	u[abi.Input] = rest
 	rest = c.output
@@ -46,12 +49,33 @@ func (c *counts) anthropic() (u abi.Usage) {
 	return u
 }
 
-// gemini: the input includes cached and audio tokens but not those of tools, the output includes audio but not
-// thoughts.
+// unsaid is a count that a usage object left out.
+const unsaid = -1
+
+// sayInput takes over what a later usage object says of the input. One that says nothing but zeros does not know it:
+// some servers end a stream with a usage object that is filled in for the output only.
+func (c *counts) sayInput(said *counts) {
+	figures := [...]struct{ old, said *int64 }{
+		{&c.input, &said.input}, {&c.cacheRead, &said.cacheRead}, {&c.cacheWrite, &said.cacheWrite},
+		{&c.write5m, &said.write5m}, {&c.write1h, &said.write1h},
+	}
+	known := false
+	for _, f := range figures {
+		known = known || *f.said > 0
+	}
+	for _, f := range figures {
+		if known && *f.said != unsaid {
+			*f.old = *f.said
+		}
+	}
+}
+
+// gemini: the input includes cached and audio tokens but not those of tools, which may be audio too; the output
+// includes audio but not thoughts.
 func (c *counts) gemini() (u abi.Usage) {
 	rest := c.input + c.toolInput
 	u[abi.CacheRead] = take(&rest, c.cacheRead)
-	u[abi.AudioInput] = take(&rest, max(0, c.audioInput-c.cachedAudio))
+	u[abi.AudioInput] = take(&rest, max(0, c.audioInput-c.cachedAudio)+c.toolAudio)
 	u[abi.Input] = rest
 	rest = c.output
 	u[abi.AudioOutput] = take(&rest, c.audioOutput)

@@ -10,10 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/sallyport-dev/sallyport/abi"
 )
@@ -21,7 +18,7 @@ import (
 // Errors of this package. They are wrapped with what was wrong.
 var (
 	ErrPrefix = errors.New("invalid key prefix")
-	ErrWish   = errors.New("impossible key")
+	ErrWish   = errors.New("impossible wish")
 	ErrKeys   = errors.New("keys in conflict")
 )
 
@@ -36,13 +33,31 @@ type Key struct {
 	Expires time.Time
 	Created time.Time
 	State   abi.KeyState
+
+	DefaultModel string // for requests that name none; "" for none
+	Labels       []abi.Label
+	Limits       abi.Limits
+	Budgets      []abi.Budget
+
+	Rotated   time.Time // when the present secret was made; zero: with the key
+	GraceEnds time.Time // until when the secret before the present one works; zero: there is none that does
 }
 
 // Identity returns who a request with this key belongs to.
 func (k *Key) Identity() *abi.Identity {
 	return &abi.Identity{
 		KeyID: k.ID, Name: k.Name, Team: k.Team, State: k.State, Expires: k.Expires, Models: k.Models,
+		DefaultModel: k.DefaultModel, Labels: k.Labels, Limits: k.Limits, Budgets: k.Budgets,
 	}
+}
+
+// StateAt returns what people are told of a key: "active", "disabled", "expired" or "revoked". Of several reasons why
+// it does not work, it is the one that is hardest to undo.
+func (k *Key) StateAt(now time.Time) string {
+	if k.State == abi.KeyActive && !k.Expires.IsZero() && !k.Expires.After(now) {
+		return "expired"
+	}
+	return k.State.String()
 }
 
 // Wish is what someone who wants a key may choose.
@@ -52,6 +67,18 @@ type Wish struct {
 	Models  []string
 	Prefix  string    // empty: DefaultPrefix
 	Expires time.Time // zero: never
+
+	DefaultModel string // empty: none
+	Labels       []abi.Label
+	Limits       abi.Limits // 0 is none
+	Budgets      []abi.Budget
+}
+
+// Query asks for a page of a listing: keys in the order of their ids, teams in that of their names.
+type Query struct {
+	Team  string // keys of this team, or teams right below it; empty: all
+	After string // the id or name of the last one seen; empty: from the start
+	Limit int    // how many; 0: all
 }
 
 // hintLength is how many characters of a secret stay readable. They belong to the checksum, which follows from the
@@ -70,59 +97,40 @@ func Issue(wish Wish, now time.Time, random io.Reader) (key Key, secret string, 
 	if _, err := io.ReadFull(random, id[:]); err != nil {
 		return Key{}, "", fmt.Errorf("reading random bytes: %w", err)
 	}
-	return Key{
-		ID:      "key_" + hex.EncodeToString(id[:]),
-		Name:    wish.Name,
-		Prefix:  secret[:len(secret)-secretLength],
-		Hint:    secret[len(secret)-hintLength:],
-		Team:    wish.Team,
-		Models:  wish.Models,
-		Expires: wish.Expires,
-		Created: now,
-	}, secret, nil
+	key = Key{
+		ID: "key_" + hex.EncodeToString(id[:]), Name: wish.Name, Team: wish.Team, Models: wish.Models,
+		Expires: wish.Expires, Created: now, DefaultModel: wish.DefaultModel, Labels: wish.Labels,
+		Limits: wish.Limits, Budgets: wish.Budgets,
+	}
+	key.setSecret(secret)
+	return key, secret, nil
 }
 
-// Limits of what a wish may hold. They bound a stored row, and names stand in metrics labels.
-const (
-	maxName   = 128 // bytes of a name
-	maxModels = 64
-)
-
-func checkWish(wish *Wish, now time.Time) error {
-	if err := CheckName("name", wish.Name); err != nil {
-		return err
-	}
-	if wish.Team != "" {
-		if err := CheckName("team", wish.Team); err != nil {
-			return err
-		}
-	}
-	if len(wish.Models) > maxModels {
-		return fmt.Errorf("%w: %d models, at most %d are possible", ErrWish, len(wish.Models), maxModels)
-	}
-	for i, model := range wish.Models {
-		if err := CheckName(fmt.Sprintf("models[%d]", i), model); err != nil {
-			return err
-		}
-	}
-	if !wish.Expires.IsZero() && !wish.Expires.After(now) {
-		return fmt.Errorf("%w: expires lies in the past", ErrWish)
-	}
-	return nil
+// setSecret notes what may be told of a secret.
+func (k *Key) setSecret(secret string) {
+	k.Prefix, k.Hint = secret[:len(secret)-secretLength], secret[len(secret)-hintLength:]
 }
 
-// CheckName says what is wrong with a name that people give: it must be 1 to 128 bytes of printable text without
-// white space at its ends. field names what is checked, for the error.
-func CheckName(field, name string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("%w: %s is missing", ErrWish, field)
-	case len(name) > maxName:
-		return fmt.Errorf("%w: %s has %d bytes, at most %d are possible", ErrWish, field, len(name), maxName)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fmt.Errorf("%w: %s holds characters that cannot be printed", ErrWish, field)
-	case strings.TrimSpace(name) != name:
-		return fmt.Errorf("%w: %s begins or ends with white space", ErrWish, field)
+// MaxGrace bounds how long a secret may outlive its successor: one that leaked is not left in force by a typing error.
+const MaxGrace = 30 * 24 * time.Hour
+
+// Reissue gives a key a new secret; all else about it stays. For the time of grace the present secret goes on working,
+// so that it can be replaced wherever it is in use; the one before it ends now. A revoked key gets none.
+func Reissue(key Key, grace time.Duration, now time.Time, random io.Reader) (Key, string, error) {
+	if key.State == abi.KeyRevoked {
+		return Key{}, "", fmt.Errorf("%w: key %q is revoked", ErrWish, key.Name)
 	}
-	return nil
+	if grace < 0 || grace > MaxGrace {
+		return Key{}, "", fmt.Errorf("%w: a grace of %v, 0 to %v are possible", ErrWish, grace, MaxGrace)
+	}
+	secret, err := Generate(key.Prefix, random)
+	if err != nil {
+		return Key{}, "", err
+	}
+	key.setSecret(secret)
+	key.Rotated, key.GraceEnds = now, time.Time{}
+	if grace > 0 {
+		key.GraceEnds = now.Add(grace)
+	}
+	return key, secret, nil
 }

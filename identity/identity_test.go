@@ -17,7 +17,11 @@ import (
 var now = time.Date(2026, 11, 21, 8, 15, 0, 0, time.UTC)
 
 func TestIssue(t *testing.T) {
-	wish := Wish{Name: "ci", Team: "research", Models: []string{"coding", "claude-*"}, Prefix: "sk-", Expires: now.Add(time.Hour)}
+	wish := Wish{
+		Name: "ci", Team: "research", Models: []string{"coding", "claude-*"}, Prefix: "sk-", Expires: now.Add(time.Hour),
+		DefaultModel: "coding", Labels: []abi.Label{{Name: "env", Value: "prod"}},
+		Limits: abi.Limits{abi.RequestsPerMinute: 60}, Budgets: []abi.Budget{{Amount: 5e9, Period: abi.PerWeek}},
+	}
 	key, secret, err := Issue(wish, now, counting())
 	if err != nil {
 		t.Fatal(err)
@@ -28,13 +32,77 @@ func TestIssue(t *testing.T) {
 	want := Key{
 		ID: "key_1011121314151617", Name: "ci", Prefix: "sk-", Hint: secret[len(secret)-4:], Team: "research",
 		Models: []string{"coding", "claude-*"}, Expires: now.Add(time.Hour), Created: now,
+		DefaultModel: "coding", Labels: wish.Labels, Limits: wish.Limits, Budgets: wish.Budgets,
 	}
 	if !reflect.DeepEqual(key, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", key, want)
 	}
-	if id := key.Identity(); id.KeyID != key.ID || id.Name != "ci" || id.Team != "research" || id.State != abi.KeyActive ||
-		!id.Expires.Equal(key.Expires) || len(id.Models) != 2 {
-		t.Errorf("the key's identity is %+v", id)
+	identity := &abi.Identity{
+		KeyID: key.ID, Name: "ci", Team: "research", Models: key.Models, Expires: key.Expires,
+		DefaultModel: "coding", Labels: wish.Labels, Limits: wish.Limits, Budgets: wish.Budgets,
+	}
+	if id := key.Identity(); !reflect.DeepEqual(id, identity) {
+		t.Errorf("the key's identity is\n%+v\nwant\n%+v", id, identity)
+	}
+}
+
+func TestStateAt(t *testing.T) {
+	tests := []struct {
+		name    string
+		state   abi.KeyState
+		expires time.Time
+		want    string
+	}{
+		{"a key without an expiry", abi.KeyActive, time.Time{}, "active"},
+		{"one before its expiry", abi.KeyActive, now.Add(1), "active"},
+		{"one at its expiry", abi.KeyActive, now, "expired"},
+		{"a disabled one that has expired", abi.KeyDisabled, now, "disabled"},
+		{"a revoked one that has expired", abi.KeyRevoked, now, "revoked"},
+	}
+	for _, tt := range tests {
+		k := Key{State: tt.state, Expires: tt.expires}
+		if got := k.StateAt(now); got != tt.want {
+			t.Errorf("%s is %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestReissue(t *testing.T) {
+	key, old, err := Issue(Wish{Name: "ci", Team: "research", Prefix: "sk-"}, now, counting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := now.Add(time.Hour)
+	for grace, ends := range map[time.Duration]time.Time{0: {}, time.Hour: later.Add(time.Hour), MaxGrace: later.Add(MaxGrace)} {
+		got, secret, err := Reissue(key, grace, later, bytes.NewReader(bytes.Repeat([]byte{9}, 16)))
+		if err != nil || secret == old || Shape([]byte(secret)) != abi.CredentialGenerated {
+			t.Fatalf("grace %v: %q, %v", grace, secret, err)
+		}
+		want := key
+		want.Hint, want.Rotated, want.GraceEnds = secret[len(secret)-4:], later, ends
+		if !reflect.DeepEqual(got, want) || !strings.HasPrefix(secret, "sk-") {
+			t.Errorf("grace %v: got %q and\n%+v\nwant\n%+v", grace, secret, got, want)
+		}
+	}
+}
+
+func TestReissueRefuses(t *testing.T) {
+	tests := []struct {
+		name  string
+		state abi.KeyState
+		grace time.Duration
+	}{
+		{"a revoked key", abi.KeyRevoked, 0},
+		{"a grace that is over", abi.KeyActive, -1},
+		{"a grace without end", abi.KeyActive, MaxGrace + 1},
+	}
+	for _, tt := range tests {
+		if _, secret, err := Reissue(Key{Name: "ci", Prefix: "sk-", State: tt.state}, tt.grace, now, counting()); !errors.Is(err, ErrWish) || secret != "" {
+			t.Errorf("%s: %q, %v", tt.name, secret, err)
+		}
+	}
+	if _, _, err := Reissue(Key{Name: "ci", Prefix: "sk-"}, 0, now, bytes.NewReader(nil)); err == nil {
+		t.Error("a secret was made without randomness")
 	}
 }
 
@@ -134,65 +202,4 @@ func BenchmarkDigestParallel(b *testing.B) {
 			h.Digest(credential)
 		}
 	})
-}
-
-// storedKeys is Stored from a map.
-type storedKeys map[abi.Digest]*abi.Identity
-
-func (s storedKeys) Lookup(digest *abi.Digest) (*abi.Identity, bool) {
-	id, ok := s[*digest]
-	return id, ok
-}
-
-func TestDirectory(t *testing.T) {
-	h := newHasher(t)
-	stored := storedKeys{
-		h.Digest([]byte("stored secret")): {KeyID: "key_1", Name: "ci"},
-		h.Digest([]byte("ci's secret")):   {KeyID: "key_2", Name: "shadowed"},
-	}
-	d, err := NewDirectory(h, []FileKey{
-		{Name: "ci", Secret: "ci's secret", Team: "research", Models: []string{"coding"}, Expires: now},
-		{Name: "dev", Secret: "dev's secret"},
-	}, stored)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		credential string
-		want       *abi.Identity
-	}{
-		{"ci's secret", &abi.Identity{KeyID: "file:ci", Name: "ci", Team: "research", Models: []string{"coding"}, Expires: now}},
-		{"dev's secret", &abi.Identity{KeyID: "file:dev", Name: "dev"}},
-		{"stored secret", &abi.Identity{KeyID: "key_1", Name: "ci"}},
-		{"unknown", nil},
-		{"", nil},
-	}
-	for _, tt := range tests {
-		digest := d.Digest([]byte(tt.credential))
-		got, ok := d.Lookup(&digest)
-		if ok != (tt.want != nil) || !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%q: got %+v, %t, want %+v", tt.credential, got, ok, tt.want)
-		}
-	}
-}
-
-func TestDirectoryRefusesKeysInConflict(t *testing.T) {
-	tests := []struct {
-		name string
-		keys []FileKey
-	}{
-		{"one secret", []FileKey{{Name: "a", Secret: "hush"}, {Name: "b", Secret: "hush"}}},
-		{"one name", []FileKey{{Name: "a", Secret: "hush"}, {Name: "a", Secret: "hush hush"}}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			_, err := NewDirectory(newHasher(t), tt.keys, storedKeys{})
-			if !errors.Is(err, ErrKeys) {
-				t.Fatalf("got %v, want %v", err, ErrKeys)
-			}
-			if strings.Contains(err.Error(), "hush") {
-				t.Errorf("the error %q tells a secret", err)
-			}
-		})
-	}
 }

@@ -5,8 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -31,24 +30,40 @@ func (s *State) Lookup(digest *abi.Digest) (*abi.Identity, bool) {
 }
 
 func (s *State) readIdentity(digest *abi.Digest) (id *abi.Identity, err error) {
+	row := make([]byte, 0, len(digestRows)+len(digest))
+	row = append(append(row, digestRows...), digest[:]...)
 	err = s.view(func(txn *badger.Txn) error {
-		keyID, err := read(txn, digestRows+string(digest[:]))
+		item, err := txn.Get(row)
 		if err != nil {
 			return err
 		}
-		row, err := readKey(txn, string(keyID))
-		if err != nil {
+		return item.Value(func(value []byte) error {
+			if len(value) > 0 && value[0] == digestVersion {
+				id, err = parseIdentity(value, &s.zones)
+			} else {
+				id, err = s.readByID(txn, string(value))
+			}
 			return err
-		}
-		key, err := row.key()
-		id = key.Identity()
-		return err
+		})
 	})
 	return id, err
 }
 
+// readByID reads the identity of a digest's row of version 1.
+func (s *State) readByID(txn *badger.Txn, keyID string) (*abi.Identity, error) {
+	row, err := readKey(txn, keyID)
+	if err != nil {
+		return nil, err
+	}
+	key, err := row.key(&s.zones)
+	if err != nil {
+		return nil, err
+	}
+	return key.Identity(), nil
+}
+
 // CreateKey stores a key under the digest of its secret. The name must be free: no key that is not revoked may have
-// it; ErrExists otherwise. When it returns, the key is on the disk and works.
+// it; ErrExists otherwise. That its team exists is not asked. When it returns, the key is on the disk and works.
 func (s *State) CreateKey(ctx context.Context, key identity.Key, digest *abi.Digest) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -65,10 +80,10 @@ func (s *State) CreateKey(ctx context.Context, key identity.Key, digest *abi.Dig
 		if err := isFree(txn, digestRows+string(digest[:])); err != nil {
 			return err
 		}
-		return errors.Join(
-			writeKey(txn, newKeyRow(&key, digest)),
-			txn.Set([]byte(digestRows+string(digest[:])), []byte(key.ID)),
-			txn.Set([]byte(nameRows+key.Name), []byte(key.ID)))
+		if err := txn.Set([]byte(nameRows+key.Name), []byte(key.ID)); err != nil {
+			return err
+		}
+		return writeKey(txn, &key, digest[:], nil)
 	})
 	s.cache.forget(digest) // that it belonged to nobody may be remembered
 	if err != nil {
@@ -77,59 +92,114 @@ func (s *State) CreateKey(ctx context.Context, key identity.Key, digest *abi.Dig
 	return nil
 }
 
-// Keys returns all keys, revoked ones too, oldest first.
-func (s *State) Keys(ctx context.Context) ([]identity.Key, error) {
-	var keys []identity.Key
-	err := s.view(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Prefix: []byte(keyRows)})
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			key, err := itemKey(it.Item())
-			if err != nil {
-				return err
-			}
-			keys = append(keys, key)
+// Key returns the key with this id or name, or ErrNotFound. Of several keys that had a name, it is the last.
+func (s *State) Key(ctx context.Context, idOrName string) (key identity.Key, err error) {
+	if err := ctx.Err(); err != nil {
+		return identity.Key{}, err
+	}
+	err = s.view(func(txn *badger.Txn) error {
+		row, err := findKey(txn, idOrName)
+		if err != nil {
+			return err
 		}
-		return nil
+		key, err = row.key(&s.zones)
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing keys: %w", err)
+		return identity.Key{}, fmt.Errorf("reading key %q: %w", idOrName, err)
 	}
-	slices.SortFunc(keys, func(a, b identity.Key) int {
-		if c := a.Created.Compare(b.Created); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	return keys, nil
+	return key, nil
 }
 
-// RevokeKey revokes the key with this id or name, for good, and returns it. When it returns, the revocation is on the
-// disk and no Lookup answers otherwise. Revoking a revoked key changes nothing.
-func (s *State) RevokeKey(ctx context.Context, idOrName string) (identity.Key, error) {
+// ChangeKey changes the key with this id or name by what change does to it, and returns it as it then is. When it
+// returns, the change is on the disk and in force. Id, name and creation cannot be changed, and what is stored is
+// checked as a new key is. A revoked key never changes again: it is returned as it is, with ErrRevoked.
+func (s *State) ChangeKey(ctx context.Context, idOrName string, change func(*identity.Key) error) (identity.Key, error) {
+	return s.changeKey(ctx, idOrName, nil, change)
+}
+
+// RotateKey is ChangeKey with a new secret, of which digest is. The secret that the key had works until the key's
+// GraceEnds, which change sets; the one before that ends now. ErrExists if the digest belongs to a key already.
+func (s *State) RotateKey(ctx context.Context, idOrName string, digest *abi.Digest, change func(*identity.Key) error) (identity.Key, error) {
+	return s.changeKey(ctx, idOrName, digest, change)
+}
+
+func (s *State) changeKey(ctx context.Context, idOrName string, digest *abi.Digest, change func(*identity.Key) error) (key identity.Key, err error) {
 	if err := ctx.Err(); err != nil {
 		return identity.Key{}, err
 	}
 	s.keys.Lock()
 	defer s.keys.Unlock()
 	var row *keyRow
-	err := s.update(func(txn *badger.Txn) (err error) {
+	err = s.update(func(txn *badger.Txn) error {
 		if row, err = findKey(txn, idOrName); err != nil {
 			return err
 		}
-		row.State = abi.KeyRevoked.String()
-		return writeKey(txn, row)
+		if key, err = row.key(&s.zones); err != nil {
+			return err
+		}
+		if key.State == abi.KeyRevoked {
+			return ErrRevoked
+		}
+		if err := changed(&key, change); err != nil {
+			return err
+		}
+		if digest != nil {
+			return rotate(txn, &key, row, digest)
+		}
+		return writeKey(txn, &key, row.Digest, row.Previous)
 	})
 	if row != nil {
-		s.cache.forget((*abi.Digest)(row.Digest)) // even if it is not certain that it was written: reading tells
+		s.forget(row, digest) // even if it is not certain that it was written: reading tells
 	}
 	if err != nil {
-		return identity.Key{}, fmt.Errorf("revoking key %q: %w", idOrName, err)
+		if !errors.Is(err, ErrRevoked) {
+			key = identity.Key{}
+		}
+		return key, fmt.Errorf("changing key %q: %w", idOrName, err)
 	}
-	return row.key()
+	return key, nil
+}
+
+// changed lets change do its work and looks at what came of it.
+func changed(key *identity.Key, change func(*identity.Key) error) error {
+	id, name, created := key.ID, key.Name, key.Created
+	if err := change(key); err != nil {
+		return err
+	}
+	if key.ID != id || key.Name != name || !key.Created.Equal(created) {
+		return fmt.Errorf("%w: id, name and creation of a key cannot be changed", identity.ErrWish)
+	}
+	if key.State < abi.KeyActive || key.State > abi.KeyRevoked {
+		return fmt.Errorf("%w: there is no key state %d", identity.ErrWish, key.State)
+	}
+	return identity.CheckKey(key)
+}
+
+// rotate writes a key with a new secret. The row of the secret before the last one stays, as one that has ended.
+func rotate(txn *badger.Txn, key *identity.Key, row *keyRow, digest *abi.Digest) error {
+	if err := isFree(txn, digestRows+string(digest[:])); err != nil {
+		return err
+	}
+	if row.Previous != nil {
+		ended := *key
+		ended.GraceEnds = time.Time{}
+		if err := txn.Set([]byte(digestRows+string(row.Previous)), appendIdentity(nil, previousIdentity(&ended))); err != nil {
+			return err
+		}
+	}
+	return writeKey(txn, key, digest[:], row.Digest)
+}
+
+// forget makes the next lookup of a key's secrets read the database.
+func (s *State) forget(row *keyRow, digest *abi.Digest) {
+	s.cache.forget((*abi.Digest)(row.Digest))
+	if row.Previous != nil {
+		s.cache.forget((*abi.Digest)(row.Previous))
+	}
+	if digest != nil {
+		s.cache.forget(digest)
+	}
 }
 
 // Pepper returns the secret that digests are made with. It is drawn at random the first time. It lies beside the
@@ -158,8 +228,13 @@ func (s *State) Pepper() ([]byte, error) {
 
 func (s *State) view(f func(*badger.Txn) error) error { return translate(s.ledger.View(f)) }
 
+const maxChange = 64 << 10 // bytes of a change of a key or team, at most
+
 // update commits and syncs: what operators do to keys is rare and must survive a power failure.
 func (s *State) update(f func(*badger.Txn) error) error {
+	if err := s.space.admit(&s.space.ledger, maxChange); err != nil {
+		return err
+	}
 	if err := s.ledger.Update(f); err != nil {
 		return translate(err)
 	}

@@ -38,7 +38,8 @@ type requestLog struct {
 	log       *slog.Logger
 	clock     func() time.Time
 	retention time.Duration
-	paused    *atomic.Bool // the disk is nearly full
+	space     *spaceWatch
+	usage     usage // the committer's own
 
 	queue   chan row
 	buffers sync.Pool // of *[]byte
@@ -56,39 +57,54 @@ type row struct {
 	key     int     // length of the key
 	expires int64
 	mark    chan<- struct{}
+	trim    bool // of a mark: what has expired is dropped before it
 }
 
 // openRequestLog opens the log. One that cannot be opened is set aside, for someone to look at, and begun anew.
-func openRequestLog(dir string, opts Options, paused *atomic.Bool) (*requestLog, error) {
-	db, err := openDatabase(dir, opts.Log)
+func openRequestLog(dir string, opts Options, space *spaceWatch) (*requestLog, error) {
+	memTable := min(space.bounds.memTable, max(opts.MaxLogSize/64, smallTable))
+	db, u, err := openLogDatabase(dir, memTable, opts.Log)
 	if err != nil {
 		aside := dir + ".broken-" + opts.Clock().UTC().Format("20060102T150405.000")
 		opts.Log.Error("the request log cannot be opened: it is set aside and begun anew", "aside", aside, "error", err)
-		if db, err = reopenAside(dir, aside, opts.Log); err != nil {
+		if db, u, err = reopenAside(dir, aside, memTable, opts.Log); err != nil {
 			return nil, err
 		}
 	}
 	l := &requestLog{
-		db: db, log: opts.Log, clock: opts.Clock, retention: opts.Retention, paused: paused,
+		db: db, log: opts.Log, clock: opts.Clock, retention: opts.Retention, space: space, usage: u,
 		queue:   make(chan row, opts.Queue),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 		done:    make(chan struct{}),
 	}
+	l.usage.limit = max(opts.MaxLogSize-overheadTables*memTable, opts.MaxLogSize/2)
 	go l.run()
 	return l, nil
 }
 
+func openLogDatabase(dir string, memTable int64, log *slog.Logger) (*badger.DB, usage, error) {
+	db, err := openDatabase(dir, memTable, log)
+	if err != nil {
+		return nil, usage{}, err
+	}
+	u, err := loadUsage(db)
+	if err != nil {
+		return nil, usage{}, errors.Join(err, db.Close())
+	}
+	return db, u, nil
+}
+
 // reopenAside moves the folder away and opens a new one. If that does not help, the fault lies elsewhere, and the
 // folder gets its place back.
-func reopenAside(dir, aside string, log *slog.Logger) (*badger.DB, error) {
+func reopenAside(dir, aside string, memTable int64, log *slog.Logger) (*badger.DB, usage, error) {
 	if err := os.Rename(dir, aside); err != nil {
-		return nil, err
+		return nil, usage{}, err
 	}
-	db, err := openDatabase(dir, log)
+	db, u, err := openLogDatabase(dir, memTable, log)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir), os.Rename(aside, dir))
+		return nil, usage{}, errors.Join(err, os.RemoveAll(dir), os.Rename(aside, dir))
 	}
-	return db, nil
+	return db, u, nil
 }
 
 // Record takes a record for the log. It encodes it at once and keeps nothing of it. It never waits: when the queue
@@ -102,7 +118,7 @@ func (s *State) Dropped() uint64 { return s.requests.dropped.Load() }
 func (s *State) Flush(ctx context.Context) error { return s.requests.flush(ctx) }
 
 func (l *requestLog) record(r *record.Record) {
-	if l.paused.Load() || len(l.queue) == cap(l.queue) {
+	if l.space.requests.stop.Load() != nil || len(l.queue) == cap(l.queue) {
 		l.dropped.Add(1)
 		return
 	}
@@ -143,9 +159,14 @@ func (l *requestLog) recycle(buf *[]byte) {
 	}
 }
 
-func (l *requestLog) flush(ctx context.Context) error {
+func (l *requestLog) flush(ctx context.Context) error { return l.wait(ctx, false) }
+
+// trim drops what has expired, so that its space comes back.
+func (l *requestLog) trim(ctx context.Context) error { return l.wait(ctx, true) }
+
+func (l *requestLog) wait(ctx context.Context, trim bool) error {
 	written := make(chan struct{})
-	if err := l.mark(ctx, written); err != nil {
+	if err := l.mark(ctx, row{mark: written, trim: trim}); err != nil {
 		return err
 	}
 	select {
@@ -156,28 +177,27 @@ func (l *requestLog) flush(ctx context.Context) error {
 	}
 }
 
-func (l *requestLog) mark(ctx context.Context, written chan<- struct{}) error {
+func (l *requestLog) mark(ctx context.Context, r row) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return ErrClosed
 	}
 	select {
-	case l.queue <- row{mark: written}:
+	case l.queue <- r:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// close writes what is in the queue and closes the database.
-func (l *requestLog) close() error {
+// end writes what is in the queue. The database is closed by who opened it.
+func (l *requestLog) end() {
 	l.mu.Lock()
 	l.closed = true
 	close(l.queue)
 	l.mu.Unlock()
 	<-l.done
-	return translate(l.db.Close())
 }
 
 // run is the committer.
@@ -187,6 +207,7 @@ func (l *requestLog) run() {
 	for first := range l.queue {
 		batch = l.gather(append(batch[:0], first))
 		l.write(batch)
+		l.drop(l.usage.surplus(l.expiredBefore(batch)))
 		for _, r := range batch {
 			if r.mark != nil {
 				close(r.mark)
@@ -234,8 +255,14 @@ func (l *requestLog) write(batch []row) {
 // commit writes the batch in one transaction, or in several if it is too big for one, and returns how many of its
 // rows are written for certain.
 func (l *requestLog) commit(batch []row) (written int, err error) {
-	txn := l.db.NewTransaction(true)
+	txn, size := l.db.NewTransaction(true), 0
 	defer func() { txn.Discard() }()
+	commit := func() error {
+		if err := l.space.admit(&l.space.requests, size); err != nil {
+			return err
+		}
+		return txn.Commit()
+	}
 	for i, r := range batch {
 		if r.mark != nil {
 			continue
@@ -243,18 +270,26 @@ func (l *requestLog) commit(batch []row) (written int, err error) {
 		e := &badger.Entry{Key: (*r.buf)[:r.key], Value: (*r.buf)[r.key:], ExpiresAt: uint64(r.expires)}
 		err := txn.SetEntry(e)
 		if errors.Is(err, badger.ErrTxnTooBig) {
-			if err = txn.Commit(); err != nil {
+			if err = commit(); err != nil {
 				return written, err
 			}
 			written = i
-			txn = l.db.NewTransaction(true)
+			txn, size = l.db.NewTransaction(true), 0
 			err = txn.SetEntry(e)
 		}
 		if err != nil {
 			return written, err
 		}
+		size += len(*r.buf) + rowOverhead
+		l.usage.add(e.Key[len(requestRows):min(len(e.Key), bucketLength)], int64(len(*r.buf)+rowOverhead))
 	}
-	if err := txn.Commit(); err != nil {
+	if size == 0 {
+		return len(batch), nil // marks alone
+	}
+	if err := l.usage.write(txn); err != nil {
+		return written, err
+	}
+	if err := commit(); err != nil {
 		return written, err
 	}
 	return len(batch), nil

@@ -131,7 +131,7 @@ func TestRecordsExpire(t *testing.T) {
 // A log whose committer does not run.
 func stalledLog(queue int) *requestLog {
 	return &requestLog{
-		clock: time.Now, retention: time.Hour, paused: new(atomic.Bool), queue: make(chan row, queue),
+		clock: time.Now, retention: time.Hour, space: &spaceWatch{bounds: bounds{ledger: 1 << 40}, free: plenty}, queue: make(chan row, queue),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 }
@@ -145,7 +145,7 @@ func TestRecordDropsAndCounts(t *testing.T) {
 	}{
 		{"nothing while there is room", func(*requestLog) {}, exchange(time.Now()), 0},
 		{"what finds the queue full", func(l *requestLog) { l.record(exchange(time.Now())) }, exchange(time.Now()), 1},
-		{"what finds the disk full", func(l *requestLog) { l.paused.Store(true) }, exchange(time.Now()), 1},
+		{"what finds the disk full", func(l *requestLog) { l.space.requests.stop.Store(&stop{ErrDiskFull}) }, exchange(time.Now()), 1},
 		{"what comes after the end", func(l *requestLog) { l.closed = true }, exchange(time.Now()), 1},
 		{"what is too large", func(*requestLog) {}, &record.Record{Cause: strings.Repeat("x", maxRow)}, 1},
 	}
@@ -166,8 +166,8 @@ func TestLowSpacePausesTheLogAndNothingElse(t *testing.T) {
 	free.Store(1 << 40)
 	log, _ := logged()
 	s := openState(t, t.TempDir(), Options{Log: log, Free: func(string) (uint64, error) { return free.Load(), nil }})
-	free.Store(100 << 20)
-	s.space.check()
+	free.Store(300 << 20)
+	s.space.check(true)
 	lost := exchange(time.Now())
 	s.Record(lost)
 	if _, err := s.Find(context.Background(), lost.ID); !errors.Is(err, ErrNotFound) || s.Dropped() != 1 {
@@ -178,7 +178,7 @@ func TestLowSpacePausesTheLogAndNothingElse(t *testing.T) {
 		t.Error("keys do not work on a disk that is too full for the log")
 	}
 	free.Store(1 << 40)
-	s.space.check()
+	s.space.check(true)
 	kept := exchange(time.Now())
 	s.Record(kept)
 	if _, err := s.Find(context.Background(), kept.ID); err != nil {

@@ -1,26 +1,32 @@
-// Package state keeps what must outlive the process: client keys, the secret that their digests hang on, and the log
-// of requests. It is the sole owner of Badger, and speaks in operations, not in transactions, so that another store
-// can stand behind the same methods.
+// Package state keeps what must outlive the process: client keys and teams, the secret that the keys' digests hang on,
+// the ledger's journal and rows, and the log of requests. It is the sole owner of Badger, and speaks in operations, not
+// in transactions, so that another store can stand behind the same methods.
 //
-// It imports abi, identity and record. Only cmd/sallyport imports it; all others declare the few methods they need.
+// It imports abi, identity, record and its own journal. Only cmd/sallyport imports it; all others declare the few
+// methods they need.
 //
-// The data folder holds two databases. ledger/ has the keys and fails closed: if it cannot be read, nothing starts.
-// requests/ has the log, which may be lost: a broken one is set aside, a full disk stops it, a burst overruns its
-// queue, and none of that is felt by a request or a key.
+// The data folder holds two databases. ledger/ has keys, teams and money, with the journal's files in ledger/journal/,
+// and fails closed: if it cannot be read, nothing starts. requests/ has the log, which may be lost: a broken one is set
+// aside, a full disk stops it, a burst overruns its queue, and none of that is felt by a request, a key or money.
 package state
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/identity"
+	"github.com/sallyport-dev/sallyport/state/journal"
 )
 
 // Errors of this package. Those of Badger are translated to them once, in badger.go.
@@ -28,32 +34,45 @@ var (
 	ErrLocked   = errors.New("another sallyport has this data folder open")
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("it exists already")
+	ErrRevoked  = errors.New("it is revoked for good")
 	ErrClosed   = errors.New("the state is closed")
 	ErrDiskFull = errors.New("too little free space")
+	ErrReadOnly = errors.New("the disk cannot be written")
 	ErrCorrupt  = errors.New("stored data cannot be read")
 )
 
-// Names of the folders in the data folder.
+// Names of the folders in the data folder, and in that of the ledger.
 const (
 	ledgerFolder   = "ledger"
+	journalFolder  = "journal"
 	requestsFolder = "requests"
 )
 
-// Options are the settings of a State. The zero value of each means its default.
+// Options are the settings of a State. The zero value of each means its default. Where the file system is smaller than
+// four times the larger of MinFree and MinFreeLedger, both and Ballast shrink in proportion.
 type Options struct {
-	Log       *slog.Logger                        // default: nothing is logged
-	Clock     func() time.Time                    // default: time.Now
-	Retention time.Duration                       // how long the request log is kept; default 30 days
-	Queue     int                                 // records that may wait to be written; default 4096
-	MinFree   uint64                              // bytes below which the request log stops; default 512 MiB
-	Free      func(folder string) (uint64, error) // bytes free for us; default: what the file system says
+	Log           *slog.Logger                        // default: nothing is logged
+	Clock         func() time.Time                    // default: time.Now
+	Retention     time.Duration                       // how long the request log is kept; default 30 days
+	MaxLogSize    int64                               // bytes that the request log may take: its oldest go first; default 4 GiB
+	Queue         int                                 // records that may wait to be written; default 4096
+	MinFree       uint64                              // bytes free below which the request log stops; default 512 MiB
+	MinFreeLedger uint64                              // bytes free below which keys and money stop; default 256 MiB
+	Ballast       int64                               // bytes of the file that is given up when space is needed to end or begin; default 64 MiB; negative: none
+	Free          func(folder string) (uint64, error) // bytes free for us; default: what the file system says
+
+	total func(folder string) (uint64, error) // the file system's size; for tests
+	probe func(folder string) error           // whether it can be written; for tests
 }
 
 // Defaults of Options.
 const (
-	defaultRetention = 30 * 24 * time.Hour
-	defaultQueue     = 4096
-	defaultMinFree   = 512 << 20
+	defaultRetention     = 30 * 24 * time.Hour
+	defaultMaxLogSize    = 4 << 30
+	defaultQueue         = 4096
+	defaultMinFree       = 512 << 20
+	defaultMinFreeLedger = 256 << 20
+	defaultBallast       = 64 << 20
 )
 
 func (o Options) withDefaults() Options {
@@ -63,30 +82,40 @@ func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	if o.Retention == 0 {
-		o.Retention = defaultRetention
-	}
-	if o.Queue == 0 {
-		o.Queue = defaultQueue
-	}
-	if o.MinFree == 0 {
-		o.MinFree = defaultMinFree
-	}
 	if o.Free == nil {
 		o.Free = freeSpace
 	}
+	if o.total == nil {
+		o.total = totalSpace
+	}
+	if o.probe == nil {
+		o.probe = probeWrite
+	}
+	o.Retention = cmp.Or(o.Retention, defaultRetention)
+	o.MaxLogSize = cmp.Or(o.MaxLogSize, defaultMaxLogSize)
+	o.Queue = cmp.Or(o.Queue, defaultQueue)
+	o.MinFree = cmp.Or(o.MinFree, defaultMinFree)
+	o.MinFreeLedger = cmp.Or(o.MinFreeLedger, defaultMinFreeLedger)
+	o.Ballast = cmp.Or(o.Ballast, defaultBallast)
 	return o
 }
 
-// State is an open data folder. All methods may be called by many goroutines at once.
+// State is an open data folder. All methods may be called by many goroutines at once, where they do not say otherwise.
 type State struct {
 	log      *slog.Logger
+	clock    func() time.Time
 	lock     *os.File
 	ledger   *badger.DB
+	journal  *journal.Journal
 	cache    *cache
-	keys     sync.Mutex // held while keys are changed: their indexes are read and written together
+	teams    *teamTable
+	zones    zones
+	keys     sync.Mutex // held while keys and teams are changed: their indexes are read and written together
 	requests *requestLog
 	space    *spaceWatch
+
+	moment  sync.RWMutex // held by a backup while it begins, read-held while journal and rows are written
+	backups atomic.Int32 // that are being made: the journal keeps all its segments meanwhile
 
 	stop   chan struct{}  // closed to end the goroutine that tends
 	tended sync.WaitGroup // that goroutine
@@ -94,15 +123,15 @@ type State struct {
 }
 
 // Open opens the data folder dir, or makes it. It answers ErrLocked if another process has it open, and ErrDiskFull
-// if the disk is so full that Badger would die by SIGBUS.
+// or ErrReadOnly if the disk is such that Badger would die by SIGBUS.
 func Open(dir string, opts Options) (*State, error) {
 	opts = opts.withDefaults()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data folder: %w", err)
+		return nil, fmt.Errorf("making the data folder: %w", translate(err))
 	}
 	lock, err := lockFolder(dir)
 	if err != nil {
-		return nil, fmt.Errorf("locking the data folder %s: %w", dir, err)
+		return nil, fmt.Errorf("locking the data folder %s: %w", dir, translate(err))
 	}
 	s, err := open(dir, lock, opts)
 	if err != nil {
@@ -113,61 +142,104 @@ func Open(dir string, opts Options) (*State, error) {
 }
 
 func open(dir string, lock *os.File, opts Options) (*State, error) {
-	space := &spaceWatch{folder: dir, least: opts.MinFree, free: opts.Free, log: opts.Log}
-	if err := space.enoughToOpen(); err != nil {
+	space, err := watchSpace(dir, opts)
+	if err == nil {
+		err = space.makeRoom(space.bounds.open + unmerged(dir))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("opening the data folder %s: %w", dir, err)
 	}
-	ledger, err := openDatabase(filepath.Join(dir, ledgerFolder), opts.Log)
-	if err != nil {
+	s := &State{
+		log: opts.Log, clock: opts.Clock, lock: lock, cache: newCache(knownSets, unknownSets), space: space, stop: make(chan struct{}),
+	}
+	if err := s.openLedger(filepath.Join(dir, ledgerFolder)); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", dir, err)
 	}
-	requests, err := openRequestLog(filepath.Join(dir, requestsFolder), opts, &space.low)
+	s.requests, err = openRequestLog(filepath.Join(dir, requestsFolder), opts, space)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the request log in %s: %w", dir, err), ledger.Close())
+		return nil, errors.Join(fmt.Errorf("opening the request log in %s: %w", dir, err), s.journal.Close(), s.ledger.Close())
 	}
-	return &State{
-		log: opts.Log, lock: lock, ledger: ledger, cache: newCache(knownSets, unknownSets),
-		requests: requests, space: space, stop: make(chan struct{}),
-	}, nil
+	space.merging = func() uint64 { return mergeNeed(s.ledger) + mergeNeed(s.requests.db) }
+	space.check(true)
+	return s, nil
 }
 
-// Close writes what is waiting and closes the folder. It comes after all lookups and changes of keys: Badger does not
-// survive being closed under a reader. Whoever comes later is refused. A second call does nothing.
+func (s *State) openLedger(dir string) (err error) {
+	if s.ledger, err = openDatabase(dir, s.space.bounds.memTable, s.log); err != nil {
+		return err
+	}
+	if err = s.loadTeams(); err == nil {
+		s.journal, err = journal.Open(filepath.Join(dir, journalFolder))
+	}
+	if err != nil {
+		return errors.Join(translate(err), s.ledger.Close())
+	}
+	return nil
+}
+
+// Close writes what is waiting and closes the folder. It comes after all lookups and changes: Badger does not survive
+// being closed under a reader. Whoever comes later is refused. A second call does nothing.
+//
+// On a disk that is full even without the ballast, or that takes no writes, the databases are left as the end of the
+// process would leave them, which loses nothing; the error says so, and the folder stays locked until then.
 func (s *State) Close() (err error) {
 	s.closed.Do(func() {
 		close(s.stop)
 		s.tended.Wait()
-		err = errors.Join(s.requests.close(), translate(s.ledger.Close()), s.lock.Close())
+		s.requests.end()
+		err = translate(s.journal.Close())
+		if full := s.space.makeRoom(s.space.bounds.open/4 + unflushed(s.space.folder)); full != nil {
+			err = errors.Join(err, fmt.Errorf("closing the databases: %w", full))
+			return
+		}
+		err = errors.Join(err, translate(s.requests.db.Close()), translate(s.ledger.Close()), s.lock.Close())
 	})
 	return err
 }
 
 // How often the folder is tended.
 const (
-	spaceInterval   = time.Second
+	spaceInterval   = 100 * time.Millisecond
+	probeInterval   = time.Second
 	reclaimInterval = 10 * time.Minute
 )
 
-// tend watches the free space and lets Badger reclaim its own, until Close.
+// tend watches the disk and lets Badger reclaim its space, until Close.
 func (s *State) tend() {
-	space, reclaim := time.NewTicker(spaceInterval), time.NewTicker(reclaimInterval)
+	space, probe, reclaim := time.NewTicker(spaceInterval), time.NewTicker(probeInterval), time.NewTicker(reclaimInterval)
 	defer space.Stop()
+	defer probe.Stop()
 	defer reclaim.Stop()
-	s.space.check()
 	for {
 		select {
 		case <-s.stop:
 			return
 		case <-space.C:
-			s.space.check()
+			s.space.check(false)
+		case <-probe.C:
+			s.space.check(true)
 		case <-reclaim.C:
-			for _, db := range []*badger.DB{s.ledger, s.requests.db} {
-				if err := reclaimSpace(db); err != nil {
-					s.log.Warn("reclaiming disk space failed", "error", err)
-				}
-			}
+			s.reclaim()
 		}
 	}
 }
 
-var _ abi.Identities = (*State)(nil)
+func (s *State) reclaim() {
+	log, ledger := s.Health()
+	var err error
+	if log == nil { // reclaiming writes before it frees
+		err = s.requests.trim(context.Background())
+		err = errors.Join(err, reclaimSpace(s.requests.db))
+	}
+	if ledger == nil {
+		err = errors.Join(err, reclaimSpace(s.ledger))
+	}
+	if err != nil {
+		s.log.Warn("reclaiming disk space failed", "error", err)
+	}
+}
+
+var (
+	_ abi.Identities  = (*State)(nil)
+	_ identity.Stored = (*State)(nil)
+)

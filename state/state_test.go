@@ -8,17 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // plenty is a disk that is never full.
 func plenty(string) (uint64, error) { return 1 << 40, nil }
+
+// sound is a disk that can be written.
+func sound(string) error { return nil }
 
 // openState opens dir for the length of a test.
 func openState(t testing.TB, dir string, opts Options) *State {
@@ -28,6 +26,9 @@ func openState(t testing.TB, dir string, opts Options) *State {
 	}
 	if opts.Free == nil {
 		opts.Free = plenty
+	}
+	if opts.Ballast == 0 {
+		opts.Ballast = -1
 	}
 	s, err := Open(dir, opts)
 	if err != nil {
@@ -162,42 +163,6 @@ func TestBrokenLedgerFailsClosed(t *testing.T) {
 	after, err := os.ReadFile(manifest)
 	if err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the broken ledger was touched: %v", err)
-	}
-}
-
-func TestSpaceWatch(t *testing.T) {
-	var free atomic.Uint64
-	var failure error
-	log, lines := logged()
-	w := &spaceWatch{least: 800, log: log, free: func(string) (uint64, error) { return free.Load(), failure }}
-	tests := []struct {
-		name    string
-		free    uint64
-		failure error
-		low     bool
-		says    string
-	}{
-		{"plenty", 10_000, nil, false, ""},
-		{"at the bound", 800, nil, false, ""},
-		{"below it", 799, nil, true, "nearly full"},
-		{"still below it", 10, nil, true, ""},
-		{"back at the bound is not enough", 800, nil, true, ""},
-		{"nor just above it", 899, nil, true, ""},
-		{"no answer changes nothing", 900, errors.New("stale handle"), true, "stale handle"},
-		{"an eighth above it", 900, nil, false, "space again"},
-		{"no answer changes nothing either way", 0, errors.New("stale handle"), false, "stale handle"},
-	}
-	for _, tt := range tests {
-		lines.Reset()
-		free.Store(tt.free)
-		failure = tt.failure
-		w.check()
-		if w.low.Load() != tt.low {
-			t.Errorf("%s: low is %t, want %t", tt.name, w.low.Load(), tt.low)
-		}
-		if (lines.Len() > 0) != (tt.says != "") || !strings.Contains(lines.String(), tt.says) {
-			t.Errorf("%s: it says %q, want %q", tt.name, lines, tt.says)
-		}
 	}
 }
 

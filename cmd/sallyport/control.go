@@ -11,15 +11,19 @@ import (
 	"github.com/sallyport-dev/sallyport/admin"
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/state"
+	"github.com/spf13/cobra"
 )
 
-// control is how a command reaches keys and records: through the admin API while a gateway runs, in the data folder
-// while none does.
+// control is how a command reaches keys, teams, money and records: through the admin API while a gateway runs, in the
+// data folder while none does.
 type control struct {
 	admin.Keys
+	admin.Teams
 	admin.Records
-	where string // that the answers come from, for errors
-	close func() error
+	admin.Backups
+	books func(context.Context) (admin.Books, error) // opens the ledger where no gateway has it open
+	where string                                     // that the answers come from, for errors
+	close []func() error                             // in order
 }
 
 // unset stands for an environment variable that is not set.
@@ -56,7 +60,8 @@ func openControl(ctx context.Context, file string) (*control, error) {
 	client := admin.NewClient(c.Admin.Listen, c.Admin.Token)
 	err = client.Running(ctx)
 	if err == nil {
-		return &control{client, client, c.Admin.Listen, func() error { return nil }}, nil
+		books := func(context.Context) (admin.Books, error) { return client, nil }
+		return &control{Keys: client, Teams: client, Records: client, Backups: client, books: books, where: c.Admin.Listen}, nil
 	}
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, fmt.Errorf("asking the gateway at %s: %w", c.Admin.Listen, err)
@@ -65,9 +70,44 @@ func openControl(ctx context.Context, file string) (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no gateway answers at %s; opening the data folder %s: %w", c.Admin.Listen, c.Data, err)
 	}
-	keys, err := newKeyring(s, func() []config.Key { return c.Keys })
+	keys, err := newKeyring(s, func() *config.Snapshot { return c })
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return &control{keys, records{s}, c.Data, s.Close}, nil
+	ctl := &control{Keys: keys, Teams: keys, Records: records{s}, Backups: s, where: c.Data, close: []func() error{s.Close}}
+	ctl.books = func(ctx context.Context) (admin.Books, error) {
+		l, err := openLedger(ctx, s, c)
+		if err != nil {
+			return nil, err
+		}
+		ctl.close = append([]func() error{l.Close}, ctl.close...)
+		return admin.NewBooks(l, keys, keys), nil
+	}
+	return ctl, nil
+}
+
+// withControl runs do with a control that it closes.
+func withControl(c *cobra.Command, file string, do func(*control) error) error {
+	ctl, err := openControl(c.Context(), file)
+	if err != nil {
+		return err
+	}
+	if err = do(ctl); err != nil {
+		err = fmt.Errorf("%s: %w", ctl.where, err)
+	}
+	for _, part := range ctl.close {
+		err = errors.Join(err, part())
+	}
+	return err
+}
+
+// withBooks runs do with the books of a control.
+func withBooks(c *cobra.Command, file string, do func(*control, admin.Books) error) error {
+	return withControl(c, file, func(ctl *control) error {
+		books, err := ctl.books(c.Context())
+		if err != nil {
+			return err
+		}
+		return do(ctl, books)
+	})
 }

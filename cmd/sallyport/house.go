@@ -11,10 +11,12 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/admin"
+	"github.com/sallyport-dev/sallyport/alerts"
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/gateway"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
 	"github.com/sallyport-dev/sallyport/identity"
+	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/sallyport-dev/sallyport/runtime"
 	"github.com/sallyport-dev/sallyport/state"
@@ -26,6 +28,8 @@ type house struct {
 	load     func() (*config.Snapshot, error)
 	state    *state.State
 	keys     *keyring
+	alerts   *alerts.Sender
+	ledger   *ledger.Ledger
 	runtime  *runtime.Runtime
 	metrics  *admin.Metrics
 	gateway  *gateway.Gateway
@@ -52,16 +56,22 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	if err != nil {
 		return nil, err
 	}
-	if h.state, err = state.Open(first.Data, state.Options{Log: log}); err != nil {
+	if h.state, err = state.Open(first.Data, stateOptions(first, log)); err != nil {
 		return nil, fmt.Errorf("opening the data folder %s: %w", first.Data, err)
 	}
-	if h.keys, err = newKeyring(h.state, h.declaredKeys); err != nil {
+	if h.keys, err = newKeyring(h.state, h.configuration); err != nil {
 		return nil, err
 	}
+	h.alerts = alerts.New(log, alertTarget(first))
+	h.ledger, err = ledger.Open(ctx, ledger.Options{Store: h.state, Settings: ledgerSettings(first), Log: log, Alert: h.alerts.Give})
+	if err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", first.Data, err)
+	}
 	h.metrics = admin.NewMetrics(version, func() float64 { return float64(h.state.Dropped()) }, time.Now)
+	h.metrics.Watch(h.moneyFigures)
 	h.runtime, err = runtime.New(ctx, runtime.Options{
 		CacheDir: filepath.Join(first.Data, "policies"), Functions: hostfuncs.Functions(),
-		Log: log, Observer: observer{h.metrics},
+		Log: log, Observer: observer{h.metrics}, Compiler: compiler,
 	})
 	if err != nil {
 		return nil, err
@@ -71,13 +81,13 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 		return nil, err
 	}
 	h.current.Store(v)
-	h.gateway = gateway.New(log, recorder{h.state, h.metrics}, v.snapshot)
+	h.gateway = gateway.New(log, h.ledger, recorder{h.state, h.metrics}, v.snapshot)
 	return h, nil
 }
 
 // prepare makes a configuration ready to serve: policies compiled and tried, keys digested.
 func (h *house) prepare(ctx context.Context, c *config.Snapshot, previous *gateway.Snapshot) (*generation, error) {
-	directory, err := h.keys.directory(c.Keys)
+	directory, err := h.keys.directory(c)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +112,8 @@ func (h *house) reload(ctx context.Context) {
 		if next, err = h.prepare(ctx, c, old.snapshot); err == nil {
 			h.current.Store(next)
 			h.gateway.Swap(next.snapshot)
+			h.ledger.Set(ledgerSettings(c))
+			h.alerts.Set(alertTarget(c))
 			h.warnFixed(old.config, c)
 			h.log.Info("configuration changed", "file", c.File, "policies", policyNames(next.set))
 			return
@@ -118,8 +130,9 @@ func (h *house) reload(ctx context.Context) {
 
 // warnFixed tells of changes that need a restart.
 func (h *house) warnFixed(old, next *config.Snapshot) {
-	if old.Listen != next.Listen || old.Admin != next.Admin || old.Data != next.Data {
-		h.log.Warn("listen, admin and data take effect at the next start")
+	if old.Listen != next.Listen || old.Admin != next.Admin || old.Data != next.Data ||
+		old.RequestLog != next.RequestLog || old.Disk != next.Disk {
+		h.log.Warn("listen, admin, data, request_log and disk take effect at the next start")
 	}
 }
 
@@ -140,7 +153,8 @@ func (h *house) watch(ctx context.Context) error {
 func (h *house) adminOptions() admin.Options {
 	return admin.Options{
 		Token: h.current.Load().config.Admin.Token, Log: h.log, Metrics: h.metrics,
-		Keys: h.keys, Records: records{h.state}, Policies: h.policies, Ready: h.ready,
+		Keys: h.keys, Teams: h.keys, Books: admin.NewBooks(h.ledger, h.keys, h.keys), Backups: h.state,
+		Records: records{h.state}, Policies: h.policies, Ready: h.ready,
 	}
 }
 
@@ -150,7 +164,8 @@ func (h *house) ready() error {
 	if h.draining.Load() {
 		return errDraining
 	}
-	return nil
+	_, ledgerHealth := h.state.Health()
+	return errors.Join(ledgerHealth, h.ledger.Available())
 }
 
 func (h *house) policies() []admin.Policy {
@@ -161,9 +176,10 @@ func (h *house) policies() []admin.Policy {
 	return all
 }
 
-func (h *house) declaredKeys() []config.Key {
+// configuration returns the one in force; nil before there is one.
+func (h *house) configuration() *config.Snapshot {
 	if v := h.current.Load(); v != nil {
-		return v.config.Keys
+		return v.config
 	}
 	return nil
 }
@@ -174,6 +190,14 @@ func (h *house) close(ctx context.Context) {
 		if err := h.runtime.Close(ctx); err != nil {
 			h.log.Error("closing the policy runtime", "error", err)
 		}
+	}
+	if h.ledger != nil {
+		if err := h.ledger.Close(); err != nil {
+			h.log.Error("closing the ledger", "error", err)
+		}
+	}
+	if h.alerts != nil {
+		h.alerts.Close()
 	}
 	if h.state != nil {
 		if err := h.state.Close(); err != nil {
@@ -204,6 +228,38 @@ func (o observer) HookDone(policy string, hook abi.Hook, took time.Duration, fai
 		reason = failure.String()
 	}
 	o.metrics.HookDone(policy, hook, took, reason)
+}
+
+// PolicyOut implements runtime.Observer.
+func (o observer) PolicyOut(policy string, hook abi.Hook, pause time.Duration) {
+	o.metrics.PolicyOut(policy, hook, pause > 0)
+}
+
+// moneyFigures are read for each scrape of the metrics.
+func (h *house) moneyFigures() admin.MoneyFigures {
+	sent := h.alerts.Figures()
+	logHealth, ledgerHealth := h.state.Health()
+	return admin.MoneyFigures{
+		Ledger: h.ledger.Figures(), AlertsGiven: sent.Given, AlertsSent: sent.Delivered, AlertsFailed: sent.Failed,
+		LogPaused: logHealth != nil, LedgerPaused: ledgerHealth != nil,
+	}
+}
+
+// stateOptions are the settings of the data folder in this configuration.
+func stateOptions(c *config.Snapshot, log *slog.Logger) state.Options {
+	o := state.Options{
+		Log: log, Retention: c.RequestLog.Retention, MaxLogSize: c.RequestLog.MaxSize,
+		MinFree: uint64(c.Disk.LogBelow), MinFreeLedger: uint64(c.Disk.LedgerBelow), Ballast: c.Disk.Ballast,
+	}
+	if o.Ballast == 0 {
+		o.Ballast = -1 // none
+	}
+	return o
+}
+
+// alertTarget is where alerts go in this configuration.
+func alertTarget(c *config.Snapshot) alerts.Target {
+	return alerts.Target{URL: c.Alerts.Webhook, Secret: c.Alerts.Secret}
 }
 
 var (

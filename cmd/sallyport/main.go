@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // budgets and prices name time zones, and not every image has them
 
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/spf13/cobra"
@@ -37,7 +38,8 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newInit(), newValidate(), newKey(), newExplain(), newDemoProvider(), newVersion())
+	root.AddCommand(newServe(), newInit(), newValidate(), newKey(), newTeam(), newUsage(), newLedger(),
+		newBackup(), newRestore(), newExplain(), newDemoProvider(), newVersion(), newCompile())
 	return root
 }
 

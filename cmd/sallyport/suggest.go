@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+)
+
+// didYouMean returns a hint at the known name that an unknown one is most likely a misspelling of, to be put behind a
+// message; "" if none is near.
+func didYouMean(unknown string, known []string) string {
+	best, nearest := "", min(max(2, len(unknown)/3+1), len(unknown)) // a word of which nothing is left is another word
+	for _, name := range known {
+		if d := distance(unknown, name); d < nearest {
+			best, nearest = name, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(", did you mean %q?", best)
+}
+
+// distance counts the bytes that have to be inserted, removed or replaced to turn a into b.
+func distance(a, b string) int {
+	above := make([]int, len(b)+1)
+	for j := range above {
+		above[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			replace := above[j-1]
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			row[j] = min(above[j]+1, row[j-1]+1, replace)
+		}
+		above = row
+	}
+	return above[len(b)]
+}
