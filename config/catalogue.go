@@ -27,8 +27,7 @@ func (l *loading) prices(v value) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		var of *fs.PathError
-		if errors.As(err, &of) { // the path may hold the value of a variable
+		if of, ok := errors.AsType[*fs.PathError](err); ok { // the path may hold the value of a variable
 			err = of.Err
 		}
 		v.fail("%s cannot be read: %v", quote(v.written()), err)

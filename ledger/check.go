@@ -98,6 +98,6 @@ func (l *Ledger) checkReserved() (wrong []*window) {
 func (l *Ledger) report(what string, wrong []*window) {
 	for _, w := range wrong {
 		l.counters.discrepancy.Add(1)
-		l.log.Error("the ledger does not add up: "+what, "account", w.account.String(), "period", w.period.String(), "zone", w.zone)
+		l.log.Error("the ledger does not add up", "what", what, "account", w.account.String(), "period", w.period.String(), "zone", w.zone)
 	}
 }

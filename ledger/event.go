@@ -68,6 +68,9 @@ func (r *Reservation) appendEvent(dst []byte) []byte {
 		e.usage(&r.Usage)
 	}
 	length := len(e.buf) - start - 2
+	if length > maxEvent {
+		panic("ledger: an event that is longer than names can make it")
+	}
 	e.buf[start], e.buf[start+1] = byte(length), byte(length>>8)
 	return e.buf
 }

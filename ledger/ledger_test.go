@@ -214,7 +214,7 @@ func TestStoreThatFails(t *testing.T) {
 			t.Errorf("available %v, figures %+v", l.Available(), l.Figures())
 		}
 		store.Break(nil)
-		time.Sleep(time.Second) // of the test's own time
+		<-time.After(time.Second) // of the test's own time
 		synctest.Wait()
 		if err := l.Available(); err != nil {
 			t.Errorf("after it works again: %v", err)

@@ -99,7 +99,7 @@ func (t Terms) check() error {
 		if i > 0 && !e.From.After(t.Entries[i-1].From) {
 			errs = append(errs, fmt.Errorf("%smust begin after the entry above it", where))
 		}
-		errs = append(errs, e.Rates.check(where)...)
+		errs = append(errs, e.check(where)...)
 		if len(e.Windows) > maxWindows {
 			errs = append(errs, fmt.Errorf("%shas %d windows, at most %d are possible", where, len(e.Windows), maxWindows))
 		}
