@@ -121,6 +121,8 @@ func output(c *runtime.Call, v value, buf, size uint32) int32 {
 	switch {
 	case v.known:
 		return outputNumber(c, v.number, buf, size)
+	case v.label != nil:
+		return outputLabel(c, v.label, buf, size)
 	case v.text == "":
 		return outputBytes(c, v.bytes, buf, size)
 	case len(v.text) > int(size):
@@ -143,6 +145,22 @@ func outputNumber(c *runtime.Call, n int64, buf, size uint32) int32 {
 	}
 	binary.LittleEndian.PutUint64(view, uint64(n))
 	return 8
+}
+
+// outputLabel joins name and value in the guest's memory: joined here they would be garbage.
+func outputLabel(c *runtime.Call, l *abi.Label, buf, size uint32) int32 {
+	length := len(l.Name) + 1 + len(l.Value)
+	if length > int(size) {
+		return int32(length)
+	}
+	view, ok := c.Read(buf, uint32(length))
+	if !ok {
+		return int32(abi.BadArgument)
+	}
+	n := copy(view, l.Name)
+	view[n] = '='
+	copy(view[n+1:], l.Value)
+	return int32(length)
 }
 
 func outputBytes(c *runtime.Call, b []byte, buf, size uint32) int32 {
@@ -170,6 +188,11 @@ func outputAll(c *runtime.Call, id abi.FieldID, buf, size uint32) int32 {
 		return outputList(c, c.Pricing.Price[:], buf, size)
 	case abi.FieldStepTries:
 		return outputList(c, c.StepChoice.Tries, buf, size)
+	case abi.FieldIdentityLimits:
+		if c.Identity == nil {
+			return int32(abi.Absent)
+		}
+		return outputList(c, c.Identity.Limits[:], buf, size)
 	default:
 		return outputOfSteps(c, id, buf, size)
 	}

@@ -129,7 +129,9 @@ func full() asked {
 		Headers: headers{"x-team": []byte("red"), "cookie": []byte("secret")},
 	}
 	identity := &abi.Identity{KeyID: "key_1", Name: "ci", Team: "research", State: abi.KeyDisabled,
-		Expires: time.UnixMilli(1_800_000_000_000), Models: []string{"coding", "claude-*"}}
+		Expires: time.UnixMilli(1_800_000_000_000), Models: []string{"coding", "claude-*"},
+		DefaultModel: "coding", Labels: []abi.Label{{Name: "tier", Value: "gold"}, {Name: "cost=centre"}},
+		Limits: abi.Limits{abi.RequestsPerMinute: 60, abi.Concurrent: 8}}
 	digest := abi.Digest([]byte("0123456789abcdef0123456789abcdef"))
 	return asked{
 		&abi.Authentication{Request: request, Credential: []byte("sk-1"), Digest: digest, Shape: abi.CredentialForeign,
@@ -175,6 +177,10 @@ var inputs = []struct {
 	{at{abi.FieldIdentityState, abi.ChooseStep, 0}, "", 1},
 	{at{abi.FieldIdentityExpires, abi.ChooseStep, 0}, "", 1_800_000_000_000},
 	{at{abi.FieldIdentityModels, abi.ChooseStep, 1}, "claude-*", 0},
+	{at{abi.FieldIdentityLabels, abi.ChooseStep, 0}, "tier=gold", 0},
+	{at{abi.FieldIdentityLabels, abi.PriceResponse, 1}, "cost=centre=", 0},
+	{at{abi.FieldIdentityLimits, abi.ChooseStep, int64(abi.Concurrent)}, "", 8},
+	{at{abi.FieldIdentityDefaultModel, abi.ChooseStep, 0}, "coding", 0},
 	{at{abi.FieldChain, abi.ChooseStep, 0}, "coding", 0},
 	{at{abi.FieldStepCount, abi.ChooseStep, 0}, "", 2},
 	{at{abi.FieldAttempt, abi.ChooseStep, 0}, "", 2},
@@ -284,6 +290,7 @@ func TestWhatDoesNotFitIsNotWritten(t *testing.T) {
 			{"get", []int64{int64(abi.FieldRequestPath), 0}, int64(len("/v1/chat/completions"))},
 			{"get", []int64{int64(abi.FieldRequestFormat), 0}, int64(len("openai"))},
 			{"get", []int64{int64(abi.FieldRequestStream), 0}, 8},
+			{"get", []int64{int64(abi.FieldIdentityLabels), 0}, int64(len("tier=gold"))},
 			{"get", []int64{int64(abi.FieldStepTries), int64(abi.AllIndexes)}, 16},
 			{"get_named", []int64{int64(abi.FieldRequestHeaders), 100, 6}, int64(len("red"))},
 			{"config", nil, 2},
@@ -313,6 +320,7 @@ func TestListsAreReadWhole(t *testing.T) {
 		{abi.FieldStepPriority, abi.ChooseStep, []int64{1, 2}},
 		{abi.FieldStepWeight, abi.ChooseStep, []int64{50, 7}},
 		{abi.FieldStepTries, abi.ChooseStep, []int64{0, 3}},
+		{abi.FieldIdentityLimits, abi.PriceResponse, []int64{60, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0}},
 		{abi.FieldUsage, abi.PriceResponse, []int64{10, 20, 0, 0, 0, 0, 0, 0, 0, 0}},
 		{abi.FieldPrice, abi.PriceResponse, []int64{300, 0, 0, 0, 0, 0, 0, 0, 0, 9}},
 	} {
@@ -411,6 +419,20 @@ func TestIdentityLookup(t *testing.T) {
 		})
 		full().of(set, abi.Authenticate)
 		full().of(set, abi.Authenticate) // the cap is of a call
+	})
+	t.Run("sixteen in a call, also in vain", func(t *testing.T) {
+		set := in(t, granted, runtime.Options{}, func(h host) {
+			for n := range 16 {
+				if got := lookup(h, unknown); got != int64(abi.NotFound) {
+					t.Errorf("lookup %d answers %d", n, got)
+				}
+			}
+			if got := lookup(h, known); got != int64(abi.OverQuota) {
+				t.Errorf("the 17th answers %d", got)
+			}
+		})
+		full().of(set, abi.Authenticate)
+		full().of(set, abi.Authenticate)
 	})
 }
 

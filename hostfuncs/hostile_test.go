@@ -17,6 +17,7 @@ func TestHostileCalls(t *testing.T) {
 	const bad, elsewhere = int64(abi.BadArgument), int64(abi.WrongHook)
 	const path, model, stream, priority = int64(abi.FieldRequestPath), int64(abi.FieldStepModel), int64(abi.FieldRequestStream), int64(abi.FieldStepPriority)
 	const step, stop, header = int64(abi.FieldChosenStep), int64(abi.FieldStop), int64(abi.FieldRequestHeaders)
+	const label, limit = int64(abi.FieldIdentityLabels), int64(abi.FieldIdentityLimits)
 	pathLength := int64(len("/v1/chat/completions"))
 	for _, test := range []struct {
 		name     string
@@ -57,6 +58,13 @@ func TestHostileCalls(t *testing.T) {
 		{"element -2 of a list", "get", []int64{priority, -2, 0, 64}, bad},
 		{"the element after the last", "get", []int64{model, 2, 0, 64}, absent},
 		{"the greatest element", "get", []int64{priority, math.MaxInt32, 0, 64}, absent},
+		{"the label after the last", "get", []int64{label, 2, 0, 64}, absent},
+		{"label -1", "get", []int64{label, -1, 0, 64}, bad},
+		{"a label past the end of memory", "get", []int64{label, 0, memory - 8, 64}, bad},
+		{"a label nowhere", "get", []int64{label, 0, -1, 64}, bad},
+		{"a label as a number", "get_i64", []int64{label, 0}, abi.NoValue},
+		{"the limit after the last", "get", []int64{limit, int64(abi.NumLimits), 0, 64}, absent},
+		{"limits past the end of memory", "get", []int64{limit, -1, memory - 95, 128}, bad},
 		{"a text as a number", "get_i64", []int64{path, 0}, abi.NoValue},
 		{"a list as a number", "get_i64", []int64{priority, -1}, abi.NoValue},
 		{"an output as a number", "get_i64", []int64{step, 0}, abi.NoValue},

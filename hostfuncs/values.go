@@ -7,11 +7,12 @@ import (
 	"github.com/sallyport-dev/sallyport/runtime"
 )
 
-// value is what a field holds: a text in one of two forms, of which an empty one means that there is none, or a
+// value is what a field holds: a text in one of three forms, of which an empty one means that there is none, or a
 // number.
 type value struct {
 	bytes  []byte
 	text   string
+	label  *abi.Label // read as "name=value"
 	number int64
 	known  bool // there is a number
 }
@@ -103,6 +104,14 @@ func ofIdentity(i *abi.Identity, id abi.FieldID, index int32) value {
 		if index >= 0 && int(index) < len(i.Models) {
 			return value{text: i.Models[index]}
 		}
+	case abi.FieldIdentityLabels:
+		if index >= 0 && int(index) < len(i.Labels) {
+			return value{label: &i.Labels[index]}
+		}
+	case abi.FieldIdentityLimits:
+		return at(i.Limits[:], index)
+	case abi.FieldIdentityDefaultModel:
+		return value{text: i.DefaultModel}
 	}
 	return value{}
 }

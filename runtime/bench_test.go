@@ -44,7 +44,7 @@ func reader() []byte {
 	}
 	g.Hook("choose_step",
 		get(abi.FieldRequestPath, 0), get(abi.FieldRequestFormat, 0), get(abi.FieldIdentityModels, 1),
-		get(abi.FieldAttempt, 0), get(abi.FieldStepModel, 1), get(abi.FieldStepWeight, abi.AllIndexes),
+		get(abi.FieldIdentityLabels, 0), get(abi.FieldIdentityLimits, abi.AllIndexes), get(abi.FieldAttempt, 0), get(abi.FieldStepModel, 1), get(abi.FieldStepWeight, abi.AllIndexes),
 		g.Host("get_named", w.I32Const(int32(abi.FieldRequestHeaders)), g.Text("x-team"), w.I32Const(0), w.I32Const(64)), w.I32Const(1), w.I32LtS, w.If(w.Unreachable),
 		g.Host("now"), w.Drop, g.Host("random", w.I32Const(0), w.I32Const(8)), w.Drop,
 		g.SetInt(abi.FieldChosenStep, 0, 1), w.Verdict)
@@ -58,7 +58,7 @@ func (h header) Header(name string) ([]byte, bool) { v, ok := h[name]; return v,
 func choice() *abi.StepChoice {
 	return &abi.StepChoice{
 		Request:  &abi.Request{Path: []byte("/v1/chat/completions"), Format: "openai", Headers: header{"x-team": []byte("r")}},
-		Identity: &abi.Identity{Models: []string{"a", "b"}},
+		Identity: &abi.Identity{Models: []string{"a", "b"}, Labels: []abi.Label{{Name: "tier", Value: "gold"}}},
 		Steps:    []abi.Step{{Model: "a"}, {Model: "b", Weight: 7}},
 		Tries:    []int64{0, 0},
 		Attempt:  1,

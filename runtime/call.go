@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"log/slog"
 	"slices"
 	"time"
@@ -36,12 +35,16 @@ type Call struct {
 
 	out       outputs
 	found     [maxLookups]*abi.Identity // by handle - 1
-	lookups   int
-	digest    abi.Digest // what Lookup searches for; here because it would escape from a stack
+	lookups   int                       // of found
+	searches  int                       // lookups that were tried
+	digest    abi.Digest                // what Lookup searches for; here because it would escape from a stack
 	hostCalls int
 	logLines  int
-	streams   [2]lineBuffer // standard output and error
-	lastLine  string        // last line logged while the instance was made; explains a refused configuration
+	zoneLoads int
+	printed   int    // bytes of standard output
+	line      []byte // an unfinished line of it
+	said      []byte // what went to standard error
+	lastLine  string // last line logged while the instance was made; explains a refused configuration
 }
 
 // Caps of one call.
@@ -84,8 +87,11 @@ func (c *Call) Config() []byte { return c.config }
 // Now returns the time as guests see it.
 func (c *Call) Now() time.Time { return c.in.pool.runtime.now() }
 
-// Random fills b with random bytes.
-func (c *Call) Random(b []byte) { c.in.pool.runtime.random(b) }
+// Random fills b with random bytes. Each costs the guest a unit of fuel, as they take the host longer than the call.
+func (c *Call) Random(b []byte) {
+	c.in.charge(int64(len(b)))
+	c.in.pool.runtime.random(b)
+}
 
 // GrantedIdentities reports whether the policy may look identities up.
 func (c *Call) GrantedIdentities() bool { return c.grants.identities }
@@ -117,9 +123,10 @@ func (c *Call) Lookup(digest []byte) abi.Code {
 	if len(digest) != abi.DigestSize {
 		return abi.BadArgument
 	}
-	if c.lookups == maxLookups {
+	if c.searches == maxLookups { // also those in vain: they may go to the disk
 		return abi.OverQuota
 	}
+	c.searches++
 	c.digest = abi.Digest(digest)
 	if c.Authentication.Identities == nil {
 		return abi.NotFound
@@ -157,52 +164,14 @@ func (c *Call) begin(p *binding, q question) {
 
 // end forgets the question: an idle instance holds on to nothing of a request.
 func (c *Call) end() {
-	for i := range c.streams {
-		c.flush(i)
-	}
+	c.flushStreams()
 	c.Hook = abi.NumHooks
 	c.Veto = false
 	c.Authentication, c.StepChoice, c.Pricing, c.Request, c.Identity = nil, nil, nil, nil, nil
 	clear(c.found[:c.lookups])
-	c.lookups, c.hostCalls, c.logLines = 0, 0, 0
+	c.lookups, c.searches, c.hostCalls, c.logLines, c.printed, c.zoneLoads = 0, 0, 0, 0, 0, 0
 	c.digest = abi.Digest{}
 	if c.out.set|c.out.refused != 0 {
 		c.out = outputs{}
 	}
-}
-
-// lineBuffer gathers what a guest writes to one of its standard streams until a line is complete.
-type lineBuffer struct{ line []byte }
-
-// streamLevels are the levels of the lines of standard output and error.
-var streamLevels = [2]int32{abi.LogInfo, abi.LogWarn}
-
-// writeStream logs what a guest prints, line by line. A line longer than the cap is split.
-func (c *Call) writeStream(stream int, b []byte) {
-	buffer := &c.streams[stream]
-	for len(b) > 0 && c.logLines < maxLogLines {
-		chunk := b[:min(len(b), MaxLogLine-len(buffer.line))]
-		end := bytes.IndexByte(chunk, '\n')
-		if end >= 0 {
-			chunk = chunk[:end]
-		}
-		buffer.line = append(buffer.line, chunk...)
-		b = b[len(chunk):]
-		if end >= 0 {
-			b = b[1:]
-		}
-		if end >= 0 || len(buffer.line) == MaxLogLine {
-			c.flush(stream)
-		}
-	}
-}
-
-// flush logs an unfinished line.
-func (c *Call) flush(stream int) {
-	buffer := &c.streams[stream]
-	if len(buffer.line) == 0 {
-		return
-	}
-	c.WriteLog(streamLevels[stream], buffer.line)
-	buffer.line = buffer.line[:0]
 }

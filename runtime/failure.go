@@ -18,11 +18,12 @@ const (
 	BadVerdict          // the hook returned 0, but what it set is no verdict
 	Busy                // no instance came free within limits.time
 	Unavailable         // no instance could be made, or the set is closed
+	TakenOut            // the policy kept failing, so it was not asked
 	NumFailures
 )
 
 var failureNames = [NumFailures]string{
-	"none", "trap", "fuel", "timeout", "exit", "bad_return", "guest_error", "bad_verdict", "busy", "unavailable",
+	"none", "trap", "fuel", "timeout", "exit", "bad_return", "guest_error", "bad_verdict", "busy", "unavailable", "taken_out",
 }
 
 // String returns the failure's name, as in metrics and the log.
@@ -40,6 +41,7 @@ func (f Failure) poisons() bool { return f >= Trap && f <= BadReturn }
 type failedCall struct {
 	failure Failure
 	cause   error
+	said    string // what the guest had written to its standard error in this call, as it was
 }
 
 func (f *failedCall) Error() string { return fmt.Sprintf("%s: %v", f.failure, f.cause) }

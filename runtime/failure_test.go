@@ -13,90 +13,6 @@ import (
 	"github.com/sallyport-dev/sallyport/runtime"
 )
 
-// hostile are guests that end in a failure, by the failure.
-func hostile() []struct {
-	name string
-	want runtime.Failure
-	wasm []byte
-} {
-	price := func(body func(g *w.Guest) []byte) []byte { return guest(abi.PriceResponse, body) }
-	return []struct {
-		name string
-		want runtime.Failure
-		wasm []byte
-	}{
-		{"passes", runtime.NoFailure, price(func(*w.Guest) []byte { return w.Pass })},
-		{"traps", runtime.Trap, price(func(*w.Guest) []byte { return w.Unreachable })},
-		{"reads past its memory", runtime.Trap, price(func(*w.Guest) []byte { return w.Code(w.I32Const(-1), w.I32Load(0)) })},
-		{"spins", runtime.OutOfFuel, price(func(*w.Guest) []byte { return w.Code(w.Loop(w.Br(0)), w.Pass) })},
-		{"calls itself twice, 2^50 times", runtime.OutOfFuel, exponential()},
-		{"recurses without end", runtime.OutOfFuel, endless()},
-		{"fills memory without end", runtime.OutOfFuel, price(func(*w.Guest) []byte {
-			return w.Code(w.Loop(w.I32Const(0), w.I32Const(0), w.I32Const(1<<16), w.MemoryFill, w.Br(0)), w.Pass)
-		})},
-		{"floods the host", runtime.OutOfFuel, price(func(g *w.Guest) []byte {
-			return w.Code(w.Loop(g.Host("now"), w.Drop, w.Br(0)), w.Pass)
-		})},
-		{"floods the log", runtime.OutOfFuel, price(func(g *w.Guest) []byte {
-			return w.Code(w.Loop(g.Log(abi.LogInfo, "x"), w.Br(0)), w.Pass)
-		})},
-		{"says that it failed", runtime.GuestError, price(func(*w.Guest) []byte { return w.Error })},
-		{"returns 3", runtime.BadReturn, price(func(*w.Guest) []byte { return w.I32Const(3) })},
-		{"returns -1", runtime.BadReturn, price(func(*w.Guest) []byte { return w.I32Const(-1) })},
-		{"sets nothing", runtime.BadVerdict, price(func(*w.Guest) []byte { return w.Verdict })},
-		{"exits with 0", runtime.Exited, exits()},
-	}
-}
-
-// exponential has no loop, which is what wazero's own interruption watches.
-func exponential() []byte {
-	g := w.NewGuest()
-	var call w.Index
-	for i := range 50 {
-		body := []byte{}
-		if i > 0 {
-			body = w.Code(w.Call(call), w.Call(call))
-		}
-		call = g.Func("", nil, nil, nil, body)
-	}
-	g.Hook("price_response", w.Call(call), w.Pass)
-	return g.Bytes()
-}
-
-func endless() []byte {
-	g := w.NewGuest()
-	self := w.Index(len(abi.Functions()))
-	g.Func("", nil, nil, nil, w.Call(self))
-	g.Hook("price_response", w.Call(self), w.Pass)
-	return g.Bytes()
-}
-
-func exits() []byte {
-	var m w.Module
-	exit := m.Import(abi.ModuleWASI, "proc_exit", []w.Type{w.I32}, nil)
-	m.Hook("price_response", w.I32Const(0), w.Call(exit), w.Pass)
-	return m.Bytes()
-}
-
-func TestFailures(t *testing.T) {
-	for _, test := range hostile() {
-		t.Run(test.name, func(t *testing.T) {
-			told := make(failures, 1)
-			set := load(t, runtime.Options{Observer: told}, runtime.Policy{Name: "p", Wasm: test.wasm})
-			want := abi.Failed
-			if test.want == runtime.NoFailure {
-				want = abi.NoVerdict
-			}
-			if got := set.PriceResponse(&abi.Pricing{}); got != want {
-				t.Errorf("answer %d, want %d", got, want)
-			}
-			if got := <-told; got != test.want {
-				t.Errorf("failed by %s, want %s", got, test.want)
-			}
-		})
-	}
-}
-
 // A guest that traps in its second call, and otherwise charges what it counted, shows whether an instance is used
 // again: only a new one counts from 1.
 func TestATrappedInstanceIsNotUsedAgain(t *testing.T) {
@@ -195,7 +111,7 @@ func TestFailuresAreLoggedOnceASecond(t *testing.T) {
 		out.Reset()
 		sleep(time.Second)
 		fail()
-		if !strings.Contains(out.String(), "not_logged=99") {
+		if !strings.Contains(out.String(), "not_logged=4") { // the others were not asked any more
 			t.Errorf("a second later: %q", out.String())
 		}
 	})

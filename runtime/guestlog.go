@@ -39,8 +39,16 @@ func (c *Call) WriteLog(level int32, text []byte) abi.Code {
 	if making {
 		hook = "init"
 	}
-	c.log.Log(c.in, logLevels[level], "a policy says", "policy", c.Policy, "hook", hook, "line", printable(text))
+	c.log.Log(c.in, logLevels[level], "a policy says", "policy", c.Policy, "hook", hook, "line", printable(text), "request_id", c.requestID())
 	return abi.OK
+}
+
+// requestID names the request that the call is about, for the log.
+func (c *Call) requestID() string {
+	if c.Request == nil {
+		return ""
+	}
+	return string(c.Request.ID)
 }
 
 // printable is a guest's text as it may stand in a log or an error: broken UTF-8 and everything that is not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -28,8 +29,10 @@ type instance struct {
 	hooks [abi.NumHooks]api.Function
 	stack [1]uint64 // a hook takes nothing and returns an i32
 
-	deadline time.Duration // of the call that runs, on the runtime's clock
-	stopped  *failedCall   // why a host function ended the call; nil if none did
+	deadline atomic.Int64 // of the call that runs or ran last, on the watchdog's clock
+	overdue  atomic.Int64 // the deadline that the watchdog found to be over
+	stopped  *failedCall  // why a host function ended the call; nil if none did
+	settled  uint32       // size of the memory when the instance had come up
 	call     Call
 }
 
@@ -41,9 +44,11 @@ const overQuotaFuel = 1000
 func (p *pool) newInstance(slot int) (*instance, error) {
 	in := &instance{Context: context.Background(), pool: p, slot: slot}
 	in.call = Call{Policy: p.key.policy, Hook: abi.NumHooks, in: in, grants: &grants{}, config: p.config, log: p.runtime.log}
-	in.deadline = p.runtime.elapsed() + initTime
+	p.runtime.watchdog.add(in)
+	p.runtime.watchdog.begin(in, initTime)
 	mod, err := p.module.instantiate(in)
 	if err != nil {
+		in.close()
 		return nil, in.startFailed(err)
 	}
 	in.attach(mod)
@@ -56,16 +61,40 @@ func (p *pool) newInstance(slot int) (*instance, error) {
 		in.close()
 		return nil, err
 	}
+	if in.call.memory != nil {
+		in.settled = in.call.memory.Size()
+	}
 	return in, nil
 }
 
+// grown is by how many bytes the memory has grown since the instance came up.
+func (in *instance) grown() uint32 {
+	if in.call.memory == nil {
+		return 0
+	}
+	return in.call.memory.Size() - in.settled // also right for 4 GiB, whose size wazero gives as 0
+}
+
+// outgrew reports whether the memory has grown by more than half of what the policy may have. Memory never shrinks,
+// so one request that needed much would otherwise cost that much for as long as the instance lives.
+func (in *instance) outgrew() bool { return int64(in.grown()) > in.pool.key.module.memory/2 }
+
 // startFailed explains an instantiation that failed, most likely in the start section.
 func (in *instance) startFailed(err error) error {
+	said := in.call.takeSaid()
 	in.call.end()
 	if in.stopped != nil {
 		err = in.stopped
 	}
-	return fmt.Errorf("instantiating: %w", err)
+	return in.explain("instantiating", err, said)
+}
+
+// explain says what an instance was about when it failed to come up, and what the guest printed about it.
+func (in *instance) explain(doing string, err error, said string) error {
+	if said == "" {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w: the guest printed: %s", doing, err, onOneLine(said))
 }
 
 // attach finds the memory and the fuel. A host function that the start section calls comes before instantiate has
@@ -80,11 +109,11 @@ func (in *instance) attach(mod api.Module) {
 
 func (in *instance) bringUp() error {
 	if in.stopped != nil {
-		return fmt.Errorf("running the start section: %w", in.stopped)
+		return in.explain("running the start section", in.stopped, in.call.takeSaid())
 	}
 	if f := in.mod.ExportedFunction(abi.ExportInitialize); f != nil {
 		if _, err := in.run(f, initFuel); err != nil {
-			return fmt.Errorf("running %s: %w", abi.ExportInitialize, err)
+			return in.explain("running "+abi.ExportInitialize, err, in.call.takeSaid())
 		}
 	}
 	f := in.mod.ExportedFunction(abi.ExportConfigure)
@@ -93,7 +122,7 @@ func (in *instance) bringUp() error {
 	}
 	code, err := in.run(f, initFuel)
 	if err != nil {
-		return fmt.Errorf("running %s: %w", abi.ExportConfigure, err)
+		return in.explain("running "+abi.ExportConfigure, err, in.call.takeSaid())
 	}
 	if code != 0 {
 		return in.refusedConfiguration(code)
@@ -109,7 +138,7 @@ func (in *instance) refusedConfiguration(code int32) error {
 	return fmt.Errorf("the policy refused its configuration: configure returned %d after logging %q", code, in.call.lastLine)
 }
 
-// run calls a function of the guest with a budget of fuel, and tells how it failed. in.deadline is set.
+// run calls a function of the guest with a budget of fuel, and tells how it failed. The deadline is set.
 func (in *instance) run(f api.Function, budget int64) (int32, *failedCall) {
 	in.stopped = nil
 	in.stack[0] = 0
@@ -121,20 +150,23 @@ func (in *instance) run(f api.Function, budget int64) (int32, *failedCall) {
 	case err == nil:
 		return int32(in.stack[0]), nil
 	case int64(in.fuel.Get()) < 0:
-		return 0, &failedCall{OutOfFuel, err}
+		return 0, &failedCall{failure: OutOfFuel, cause: err}
 	default:
-		return 0, &failedCall{Trap, err}
+		return 0, &failedCall{failure: Trap, cause: err}
 	}
 }
 
 // ask runs a hook and settles its verdict. It reports whether there was a verdict; without one and without a
 // failure, the policy passed.
-func (in *instance) ask(p *binding, q question, began time.Duration) (bool, *failedCall) {
-	in.deadline = began + p.limits.Time
+func (in *instance) ask(p *binding, q question) (bool, *failedCall) {
+	in.pool.runtime.watchdog.begin(in, p.limits.Time)
 	in.call.begin(p, q)
 	code, failed := in.run(in.hooks[q.hook], p.limits.Fuel)
 	if failed == nil {
 		failed = in.judge(code)
+	}
+	if failed != nil {
+		failed.said = in.call.takeSaid()
 	}
 	in.call.end()
 	return failed == nil && code == abi.ReturnVerdict, failed
@@ -145,15 +177,15 @@ func (in *instance) judge(code int32) *failedCall {
 	switch code {
 	case abi.ReturnVerdict:
 		if err := in.call.settle(); err != nil {
-			return &failedCall{BadVerdict, err}
+			return &failedCall{failure: BadVerdict, cause: err}
 		}
 		return nil
 	case abi.ReturnPass:
 		return nil
 	case abi.ReturnError:
-		return &failedCall{GuestError, errors.New("the policy answered that it failed")}
+		return &failedCall{failure: GuestError, cause: errors.New("the policy answered that it failed")}
 	default:
-		return &failedCall{BadReturn, fmt.Errorf("the hook returned %d, which is neither verdict, error nor pass", code)}
+		return &failedCall{failure: BadReturn, cause: fmt.Errorf("the hook returned %d, which is neither verdict, error nor pass", code)}
 	}
 }
 
@@ -165,29 +197,36 @@ func (in *instance) admit(mod api.Module) bool {
 	if in.stopped != nil {
 		return false
 	}
-	if late := in.pool.runtime.elapsed() - in.deadline; late > 0 {
+	if deadline := in.deadline.Load(); in.overdue.Load() == deadline {
+		late := longStep + time.Duration(in.pool.runtime.watchdog.clock.Load()-deadline)
 		in.stop(TimedOut, fmt.Errorf("the call was %s past its time when it called the host", late))
 		return false
 	}
 	in.call.hostCalls++
 	if in.call.hostCalls > maxHostCalls {
-		in.fuel.Set(uint64(max(int64(in.fuel.Get())-overQuotaFuel, -1)))
+		in.charge(overQuotaFuel)
 		return false
 	}
 	return true
+}
+
+// charge takes fuel for what a host function does. What is below zero ends the guest at its next step.
+func (in *instance) charge(units int64) {
+	in.fuel.Set(uint64(max(int64(in.fuel.Get())-units, -1)))
 }
 
 // stop ends the guest's call: without fuel it traps at the next point where it is charged. That leaves wazero's
 // state in order, and needs no panic.
 func (in *instance) stop(failure Failure, cause error) {
 	if in.stopped == nil {
-		in.stopped = &failedCall{failure, cause}
+		in.stopped = &failedCall{failure: failure, cause: cause}
 	}
 	in.fuel.Set(math.MaxUint64) // -1: below zero is empty
 }
 
 // close frees the instance. Nothing of ours is open in it, so closing cannot fail in a way that matters.
 func (in *instance) close() {
+	in.pool.runtime.watchdog.remove(in)
 	if in.mod != nil {
 		_ = in.mod.Close(context.Background())
 	}

@@ -15,9 +15,12 @@ import (
 // is shared: the same module is compiled once, and the same policy keeps its instances. If anything is wrong with
 // any of them there is no set, and the error joins all problems, each beginning with the policy's name.
 func (r *Runtime) Load(ctx context.Context, policies []Policy) (*Set, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	r.loading.Lock()
+	defer r.loading.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(r.closing, func() { cancel(ErrClosed) })()
+	if r.isClosed() {
 		return nil, ErrClosed
 	}
 	set := &Set{runtime: r}
@@ -25,7 +28,7 @@ func (r *Runtime) Load(ctx context.Context, policies []Policy) (*Set, error) {
 	var errs []error
 	for i := range policies {
 		p := &policies[i]
-		err := ctx.Err()
+		err := context.Cause(ctx)
 		if err == nil && names[p.Name] {
 			err = errors.New("there is another policy of this name")
 		}
@@ -41,10 +44,16 @@ func (r *Runtime) Load(ctx context.Context, policies []Policy) (*Set, error) {
 		set.add(b)
 	}
 	if len(errs) > 0 {
-		r.release(set.policies).close(ctx)
+		r.drop(set.policies)
 		return nil, errors.Join(errs...)
 	}
 	return set, nil
+}
+
+func (r *Runtime) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
 }
 
 // about puts the policy's name before each of the problems that err joins.
@@ -81,10 +90,13 @@ func (r *Runtime) bind(ctx context.Context, policy *Policy) (*binding, error) {
 	b.reports = reporter{log: r.log, policy: policy.Name}
 	b.observer = r.observer
 	if b.hooks, err = chooseHooks(policy, m.hooks); err == nil {
-		b.pool, err = r.pool(key, m, policy.Config)
+		b.pool, err = r.pool(key, m, policy.Config, limits)
 	}
 	if err != nil {
-		r.releaseModule(m).close(ctx)
+		r.mu.Lock()
+		unused := r.releaseModule(m)
+		r.mu.Unlock()
+		unused.close(ctx)
 		return nil, err
 	}
 	return b, nil
@@ -118,30 +130,47 @@ func chooseHooks(policy *Policy, exported []abi.Hook) ([]abi.Hook, error) {
 
 // module returns the compiled module for a key, with one more user.
 func (r *Runtime) module(ctx context.Context, key moduleKey, wasm []byte) (*module, error) {
+	r.mu.Lock()
 	m := r.modules[key]
-	if m == nil {
-		var err error
-		if m, err = r.newModule(ctx, key, wasm); err != nil {
-			return nil, err
-		}
-		r.modules[key] = m
+	if m != nil {
+		m.users++
 	}
+	r.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	m, err := r.newModule(ctx, key, wasm)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	m.users++
+	r.modules[key] = m // nobody else made it meanwhile: sets are made one by one
 	return m, nil
 }
 
 // pool returns the pool for a key, with one more user. The module's user passes to a new pool; an old one has its
 // own, so that this one is given back.
-func (r *Runtime) pool(key poolKey, m *module, config []byte) (*pool, error) {
-	if p := r.pools[key]; p != nil {
+func (r *Runtime) pool(key poolKey, m *module, config []byte, limits Limits) (*pool, error) {
+	r.mu.Lock()
+	p := r.pools[key]
+	if p != nil {
 		p.users++
 		m.users--
+	}
+	r.mu.Unlock()
+	if p != nil {
+		p.newLimits(limits)
 		return p, nil
 	}
 	p, err := newPool(r, key, m, slices.Clone(config))
 	if err != nil {
 		return nil, err
 	}
+	p.limits = limits
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	p.users++
 	r.pools[key] = p
 	return p, nil
@@ -152,6 +181,14 @@ func (r *Runtime) pool(key poolKey, m *module, config []byte) (*pool, error) {
 type garbage struct {
 	pools   []*pool
 	modules []*module
+}
+
+// drop gives back what bindings hold, and closes what nothing uses any more.
+func (r *Runtime) drop(bindings []*binding) {
+	r.mu.Lock()
+	unused := r.release(bindings)
+	r.mu.Unlock()
+	unused.close(context.Background())
 }
 
 // release gives back what bindings hold. Runtime.mu is held.

@@ -298,6 +298,9 @@ func (m *messages) Handle(_ context.Context, r slog.Record) error {
 		if a.Key == "line" {
 			line = a.Value.String()
 		}
+		if a.Key == "said" && a.Value.String() != "" {
+			line += ": " + a.Value.String()
+		}
 		return true
 	})
 	*m = append(*m, line)

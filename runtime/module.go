@@ -25,6 +25,9 @@ type moduleKey struct {
 	memory int64
 }
 
+// pages is how many pages of memory an instance may have.
+func (k moduleKey) pages() uint32 { return uint32(k.memory / pageSize) }
+
 // module is a compiled guest, linked to its host functions. It has a wazero.Runtime of its own, which costs little
 // because all share the compiler's cache; so its imports are linked with the types that this guest declares, and
 // closing it leaves nothing behind.
@@ -47,26 +50,43 @@ var (
 
 // newModule checks, meters, compiles and links a guest.
 func (r *Runtime) newModule(ctx context.Context, key moduleKey, wasm []byte) (*module, error) {
-	metered, err := fuel.Instrument(wasm, initFuel, fuel.DefaultLimits())
+	m, metered, plan, err := r.check(key, wasm)
 	if err != nil {
-		return nil, fmt.Errorf("checking the module: %w", err)
-	}
-	m := &module{key: key, size: len(wasm)}
-	plan, importErr := r.planImports(metered.Imports)
-	if err := errors.Join(importErr, m.readExports(metered.Exports), checkMemory(metered.Memory, key.memory)); err != nil {
 		return nil, err
 	}
-	m.stubbed = plan.stubbed
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCompilationCache(r.cache).
-		WithMemoryLimitPages(uint32(key.memory/pageSize)))
-	if err := m.build(ctx, metered.Binary, plan); err != nil {
+	if r.compiler != nil {
+		if err := r.compiler.compile(ctx, key.pages(), metered); err != nil {
+			return nil, fmt.Errorf("compiling the module: %w", err)
+		}
+	}
+	if err := m.build(ctx, r.cache, metered, plan); err != nil {
 		return nil, errors.Join(err, m.close(ctx))
 	}
 	return m, nil
 }
 
-func (m *module) build(ctx context.Context, metered []byte, p plan) error {
+// check finds out what a guest is and wants, before anything of it is compiled, and meters it.
+func (r *Runtime) check(key moduleKey, wasm []byte) (*module, []byte, plan, error) {
+	metered, err := fuel.Instrument(wasm, initFuel, fuel.DefaultLimits())
+	if err != nil {
+		return nil, nil, plan{}, fmt.Errorf("checking the module: %w", err)
+	}
+	m := &module{key: key, size: len(wasm)}
+	p, importErr := r.planImports(metered.Imports)
+	if err := errors.Join(importErr, m.readExports(metered.Exports), checkMemory(metered.Memory, key.memory)); err != nil {
+		return nil, nil, plan{}, err
+	}
+	m.stubbed = p.stubbed
+	return m, metered.Binary, p, nil
+}
+
+// runtimeConfig is the same wherever a module is compiled: the cache finds what another process has compiled by it.
+func runtimeConfig(cache wazero.CompilationCache, pages uint32) wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(pages)
+}
+
+func (m *module) build(ctx context.Context, cache wazero.CompilationCache, metered []byte, p plan) error {
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache, m.key.pages()))
 	if err := link(ctx, m.runtime, p); err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"math/bits"
-	"slices"
 
 	"github.com/sallyport-dev/sallyport/abi"
 )
@@ -14,13 +13,10 @@ type outputs struct {
 	refused outputSet // had a value refused and got no good one since
 
 	handle   int64
-	id       string
-	name     string
-	team     string
-	models   []string
-	expires  int64
+	own      ownIdentity
 	status   int64
 	message  string
+	code     string
 	step     int64
 	stop     int64
 	cost     int64
@@ -47,31 +43,35 @@ func (s outputSet) first() abi.FieldID {
 	return abi.FieldAllowHandle + abi.FieldID(bits.TrailingZeros64(uint64(s)))
 }
 
-// Caps of outputs, in bytes and elements.
+// Caps of outputs, in bytes.
 const (
-	maxName    = 128 // of allow.id, allow.name, allow.team and an element of allow.models
-	maxModels  = 64
 	maxMessage = 512
-	// maxExpires is the last millisecond of the year 9999, beyond which time.Time has no JSON.
-	maxExpires = 253_402_300_799_999
+	maxCode    = 64
 )
 
 // SetText stores an output of kind Bytes, or an element of a list of them. The caller has made sure that field is
 // an output of the running hook; value may be guest memory, and is copied.
 func (c *Call) SetText(field abi.FieldID, index int32, value []byte) abi.Code {
-	if field == abi.FieldAllowModels {
-		return c.out.setModel(index, value)
-	}
 	o := &c.out
 	switch field {
 	case abi.FieldAllowID:
-		return o.setText(field, &o.id, value, 1, maxName)
+		return o.setText(field, &o.own.id, value, 1, maxName)
 	case abi.FieldAllowName:
-		return o.setText(field, &o.name, value, 0, maxName)
+		return o.setText(field, &o.own.name, value, 0, maxName)
 	case abi.FieldAllowTeam:
-		return o.setText(field, &o.team, value, 0, maxName)
+		return o.setText(field, &o.own.team, value, 0, maxName)
+	case abi.FieldAllowDefaultModel:
+		return o.setText(field, &o.own.defaultModel, value, 0, maxDefaultModel)
+	case abi.FieldAllowModels:
+		return o.setModel(index, value)
+	case abi.FieldAllowLabels:
+		return o.setLabel(index, value)
+	case abi.FieldAllowBudgetTimezone:
+		return c.setBudgetZone(index, value)
 	case abi.FieldDenyMessage:
 		return o.setText(field, &o.message, value, 0, maxMessage)
+	case abi.FieldDenyCode:
+		return o.setCode(value)
 	}
 	return abi.BadArgument
 }
@@ -84,25 +84,14 @@ func (o *outputs) setText(field abi.FieldID, to *string, value []byte, least, mo
 	return o.accept(field)
 }
 
-// setModel stores an element of allow.models. Elements come without gaps, and one that was refused stays missed:
-// a policy that ignored the code would otherwise allow more, or other, models than it meant to.
-func (o *outputs) setModel(index int32, value []byte) abi.Code {
-	const field = abi.FieldAllowModels
-	if index < 0 || int(index) > len(o.models) || index >= maxModels || !isModelPattern(value) {
-		return o.refuse(field)
+// setCode stores deny.code, which programs compare: it has no characters that one could write in two ways.
+func (o *outputs) setCode(value []byte) abi.Code {
+	for _, b := range value[:min(len(value), maxCode)] {
+		if (b < 'a' || b > 'z') && (b < '0' || b > '9') && b != '_' {
+			return o.refuse(abi.FieldDenyCode)
+		}
 	}
-	if int(index) == len(o.models) {
-		o.models = append(o.models, "")
-	}
-	o.models[index] = string(value)
-	o.set |= outputBit(field)
-	return abi.OK
-}
-
-// isModelPattern reports whether value is an exact name or "prefix*".
-func isModelPattern(value []byte) bool {
-	star := slices.Index(value, '*')
-	return len(value) >= 1 && len(value) <= maxName && isPrintable(value) && (star < 0 || star == len(value)-1)
+	return o.setText(abi.FieldDenyCode, &o.code, value, 1, maxCode)
 }
 
 // SetInt stores an output of kind Int, or an element of a list of them.
@@ -112,7 +101,13 @@ func (c *Call) SetInt(field abi.FieldID, index int32, value int64) abi.Code {
 	case abi.FieldAllowHandle:
 		return o.setInt(field, &o.handle, value, 1, int64(c.lookups))
 	case abi.FieldAllowExpires:
-		return o.setInt(field, &o.expires, value, 1, maxExpires)
+		return o.setInt(field, &o.own.expires, value, 1, maxExpires)
+	case abi.FieldAllowLimits:
+		return o.setLimit(index, value)
+	case abi.FieldAllowBudgetAmount:
+		return o.setBudgetAmount(index, value)
+	case abi.FieldAllowBudgetPeriod:
+		return o.setBudgetPeriod(index, value)
 	case abi.FieldDenyStatus:
 		if value == 503 {
 			return o.setInt(field, &o.status, value, 503, 503)
@@ -148,13 +143,19 @@ func (o *outputs) setPortion(index int32, value int64) abi.Code {
 		return o.refuse(field)
 	}
 	o.portions[index] = value
-	o.set |= outputBit(field)
-	return abi.OK
+	return o.acceptElement(field)
 }
 
 func (o *outputs) accept(field abi.FieldID) abi.Code {
 	o.set |= outputBit(field)
 	o.refused &^= outputBit(field)
+	return abi.OK
+}
+
+// acceptElement notes that an element of a list is set. One that was refused before stays missed: a policy that
+// ignored the code would otherwise allow more, or charge something else, than it meant to.
+func (o *outputs) acceptElement(field abi.FieldID) abi.Code {
+	o.set |= outputBit(field)
 	return abi.OK
 }
 

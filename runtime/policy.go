@@ -24,7 +24,7 @@ type Policy struct {
 // Limits bound one call of a guest. Zero values mean the defaults.
 type Limits struct {
 	Fuel   int64         // units of fuel per hook call; default DefaultFuel
-	Time   time.Duration // how long a call may take as seen by host functions, and wait for an instance; default DefaultTime
+	Time   time.Duration // how long a call may take as seen by host functions, within 15 ms, and wait for an instance; default DefaultTime
 	Memory int64         // bytes of linear memory per instance, rounded down to 64 KiB pages; default DefaultMemory
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
 )
 
 // poolKey says which policies share a pool: those of successive sets whose every byte is the same. The name and
@@ -25,8 +27,11 @@ type pool struct {
 	key     poolKey
 	module  *module
 	config  []byte
-	users   int // sets that hold it; guarded by Runtime.mu
+	users   int    // sets that hold it; guarded by Runtime.mu
+	limits  Limits // of the set that was made last; guarded by Runtime.loading
 	reports reporter
+
+	breakers [abi.NumHooks]breaker
 
 	slots   []slot
 	tickets sync.Pool // *int: the slot where a processor found an instance last
@@ -62,6 +67,10 @@ func newPool(r *Runtime, key poolKey, m *module, config []byte) (*pool, error) {
 	size := poolSize()
 	p := &pool{runtime: r, key: key, module: m, config: config, slots: make([]slot, size), freed: make(chan struct{}, size)}
 	p.reports = reporter{log: r.log, policy: key.policy}
+	for h := range p.breakers {
+		b := &p.breakers[h]
+		b.policy, b.hook, b.log, b.observer = key.policy, abi.Hook(h), r.log, r.observer
+	}
 	first, err := p.newInstance(0)
 	if err != nil {
 		return nil, err
@@ -69,6 +78,23 @@ func newPool(r *Runtime, key poolKey, m *module, config []byte) (*pool, error) {
 	p.slots[0].taken.Store(true)
 	p.slots[0].idle.Store(first)
 	return p, nil
+}
+
+// newLimits is told what limits the policy has in a set that is being made. If they are other ones, the operator has
+// changed something, perhaps because the policy kept failing.
+func (p *pool) newLimits(l Limits) {
+	if p.limits == l {
+		return
+	}
+	p.limits = l
+	p.askAgain()
+}
+
+// askAgain ends all pauses.
+func (p *pool) askAgain() {
+	for h := range p.breakers {
+		p.breakers[h].restart()
+	}
 }
 
 // take hands out an idle instance, or nil. It begins where this processor found one last: there its caches still
@@ -116,13 +142,13 @@ func (p *pool) await(wait time.Duration) (*instance, *failedCall) {
 			return in, nil
 		}
 		if p.empty() {
-			return nil, &failedCall{Unavailable, errUnavailable}
+			return nil, &failedCall{failure: Unavailable, cause: errUnavailable}
 		}
 		select {
 		case <-p.freed:
 		case <-timer.C:
 			if p.pending.Load() == 0 || waited >= patience {
-				return nil, &failedCall{Busy, errBusy}
+				return nil, &failedCall{failure: Busy, cause: errBusy}
 			}
 			waited += wait
 			timer.Reset(wait)
@@ -191,7 +217,7 @@ func (p *pool) refill(slot int, done func()) {
 		in, err := p.newInstance(slot)
 		done()
 		if err != nil {
-			p.reports.report("init", "", &failedCall{Unavailable, err})
+			p.reports.report("init", "", &failedCall{failure: Unavailable, cause: err})
 			p.vacate(slot)
 			return
 		}
@@ -221,10 +247,11 @@ func (p *pool) close() {
 			p.vacate(in.slot)
 		}
 		if p.empty() {
-			return
+			break
 		}
 		<-p.freed
 	}
+	p.askAgain() // who watches must not go on telling that it is out
 }
 
 // alive counts the instances that exist or are being made.

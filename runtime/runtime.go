@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -28,12 +29,23 @@ type Options struct {
 	Observer  Observer         // told of every hook call; nil for none
 	Now       func() time.Time // the clock that guests see; nil means time.Now
 	Random    func([]byte)     // fills with random bytes for guests; nil means crypto/rand
+
+	// Compiler makes the command of a process that calls CompileChild, and nothing else, by exec.CommandContext with
+	// this context. Modules are then compiled there, within CompileLimits, and come here through CacheDir, which has
+	// to be given. The process gets an environment of its own. nil: they are compiled in this process, and nothing
+	// bounds what that takes.
+	Compiler      func(ctx context.Context) *exec.Cmd
+	CompileLimits CompileLimits
 }
 
-// Observer is told how long each policy took at a hook and whether it failed. It is called on the request path, by
-// many goroutines at once, and must not block.
+// Observer is told how policies fare. It is called on the request path, by many goroutines at once, and must not
+// block.
 type Observer interface {
+	// HookDone tells how long a policy took at a hook and whether it failed.
 	HookDone(policy string, hook abi.Hook, took time.Duration, failure Failure)
+	// PolicyOut tells that a policy which kept failing at a hook is not asked there for this long, or, with a pause
+	// of 0, that it is asked again.
+	PolicyOut(policy string, hook abi.Hook, pause time.Duration)
 }
 
 // Function implements one function of abi.ModulePolicy. Its type is the one that abi.Functions states; parameters
@@ -55,8 +67,15 @@ type Runtime struct {
 	now       func() time.Time
 	random    func([]byte)
 	epoch     time.Time // what elapsed counts from
+	zones     zones
+	watchdog  *watchdog
+	compiler  *compiler // nil: modules are compiled in this process
 
-	mu      sync.Mutex // guards what follows; held while modules are compiled, never while a hook is asked
+	loading sync.Mutex      // held while a set is made, which may take as long as compiling does
+	closing context.Context // ends at Close: a set that is being made is given up
+	giveUp  context.CancelFunc
+
+	mu      sync.Mutex // guards what follows; held for moments only
 	closed  bool
 	modules map[moduleKey]*module
 	pools   map[poolKey]*pool
@@ -66,7 +85,7 @@ type Runtime struct {
 var ErrClosed = errors.New("the policy runtime is closed")
 
 // New makes a Runtime. It fails if a function is not in the contract or the cache's folder cannot be used.
-func New(_ context.Context, o Options) (*Runtime, error) {
+func New(ctx context.Context, o Options) (*Runtime, error) {
 	r := &Runtime{
 		wasi:     wasiFunctions(),
 		log:      o.Log,
@@ -93,9 +112,14 @@ func New(_ context.Context, o Options) (*Runtime, error) {
 	if r.functions, err = policyFunctions(o.Functions); err != nil {
 		return nil, err
 	}
+	if r.compiler, err = newCompiler(o); err != nil {
+		return nil, err
+	}
 	if r.cache, err = openCache(o.CacheDir); err != nil {
 		return nil, err
 	}
+	r.closing, r.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	r.watchdog = newWatchdog(r.elapsed)
 	return r, nil
 }
 
@@ -112,12 +136,13 @@ func openCache(dir string) (wazero.CompilationCache, error) {
 
 // Close closes every pool and module, also those of sets that are still open: their hooks fail from then on.
 func (r *Runtime) Close(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	if !r.beginClosing() {
 		return nil
 	}
-	r.closed = true
+	r.loading.Lock()
+	defer r.loading.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, p := range r.pools {
 		p.close()
 	}
@@ -127,7 +152,20 @@ func (r *Runtime) Close(ctx context.Context) error {
 	}
 	clear(r.pools)
 	clear(r.modules)
+	r.watchdog.close()
 	return errors.Join(append(errs, r.cache.Close(ctx))...)
+}
+
+// beginClosing has a Load that runs give up. It answers false if the runtime was closed before.
+func (r *Runtime) beginClosing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.closed = true
+	r.giveUp()
+	return true
 }
 
 // elapsed is the runtime's own clock: monotonic, and half the price of time.Now, which reads the wall clock too.
@@ -137,5 +175,6 @@ func (r *Runtime) elapsed() time.Duration { return time.Since(r.epoch) }
 type unobserved struct{}
 
 func (unobserved) HookDone(string, abi.Hook, time.Duration, Failure) {}
+func (unobserved) PolicyOut(string, abi.Hook, time.Duration)         {}
 
 var _ Observer = unobserved{}

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"encoding/hex"
 	"slices"
 	"sync"
@@ -74,7 +73,7 @@ func (s *Set) add(b *binding) {
 // Authenticate asks who the request belongs to. A policy that fails denies: the answer is Failed, and a.Policy
 // names it. After an allow every veto is asked.
 func (s *Set) Authenticate(a *abi.Authentication) abi.Answer {
-	a.Policy, a.Identity, a.Status, a.Message, a.Vetoed = "", nil, 0, "", nil
+	a.Policy, a.Identity, a.Status, a.Message, a.Code, a.Vetoed = "", nil, 0, "", "", nil
 	answer := abi.NoVerdict
 	for _, p := range s.asked[abi.Authenticate] {
 		if answer = p.ask(question{hook: abi.Authenticate, authentication: a}); answer == abi.Failed {
@@ -132,40 +131,59 @@ func (s *Set) firstVerdict(q question) abi.Answer {
 	return without
 }
 
-// ask asks one policy. NoVerdict means that it passed. A failure has been logged and counted when it returns.
+// ask asks one policy, unless it is out. NoVerdict means that it passed. A failure has been logged and counted when
+// it returns.
 func (b *binding) ask(q question) abi.Answer {
 	began := b.pool.runtime.elapsed()
-	verdict, failed := b.askInstance(q, began)
-	failure := NoFailure
-	if failed != nil {
-		failure = failed.failure
+	turn := b.pool.breakers[q.hook].admit(began)
+	if turn == refused {
+		b.observer.HookDone(b.name, q.hook, 0, TakenOut)
+		return abi.Failed
 	}
-	b.observer.HookDone(b.name, q.hook, b.pool.runtime.elapsed()-began, failure)
+	verdict, failed := b.askInstance(q)
+	ended := b.pool.runtime.elapsed()
 	switch {
 	case failed != nil:
-		b.reports.report(q.hook.String(), q.requestID(), failed)
+		b.fail(q, turn, began, ended, failed)
 		return abi.Failed
 	case verdict:
+		b.succeed(q, turn, began, ended)
 		return abi.Given
 	default:
+		b.succeed(q, turn, began, ended)
 		return abi.NoVerdict
 	}
 }
 
+func (b *binding) succeed(q question, t turn, began, ended time.Duration) {
+	b.observer.HookDone(b.name, q.hook, ended-began, NoFailure)
+	b.pool.breakers[q.hook].done(t, ended, "", nil)
+}
+
+func (b *binding) fail(q question, t turn, began, ended time.Duration, failed *failedCall) {
+	b.observer.HookDone(b.name, q.hook, ended-began, failed.failure)
+	request := q.requestID()
+	b.reports.report(q.hook.String(), request, failed)
+	b.pool.breakers[q.hook].done(t, ended, request, failed)
+}
+
 // askInstance asks through an instance, which is given back or, if the guest may have left it in disorder, replaced.
-func (b *binding) askInstance(q question, began time.Duration) (bool, *failedCall) {
+func (b *binding) askInstance(q question) (bool, *failedCall) {
 	in := b.pool.take()
 	if in == nil {
 		var failed *failedCall
 		if in, failed = b.pool.await(b.limits.Time); failed != nil {
 			return false, failed
 		}
-		began = b.pool.runtime.elapsed() // waiting is not the guest's time
 	}
-	verdict, failed := in.ask(b, q, began)
-	if failed != nil && failed.failure.poisons() {
+	verdict, failed := in.ask(b, q)
+	switch {
+	case failed != nil && failed.failure.poisons():
 		b.pool.discard(in)
-	} else {
+	case in.outgrew():
+		b.reports.reportGrowth(q.hook.String(), q.requestID(), in.grown())
+		b.pool.discard(in)
+	default:
 		b.pool.give(in)
 	}
 	return verdict, failed
@@ -174,12 +192,7 @@ func (b *binding) askInstance(q question, began time.Duration) (bool, *failedCal
 // Close gives back what the set holds. Instances that no other set uses are closed when their calls have ended,
 // which Close waits for. Hooks that are asked later fail.
 func (s *Set) Close() {
-	s.closed.Do(func() {
-		s.runtime.mu.Lock()
-		unused := s.runtime.release(s.policies)
-		s.runtime.mu.Unlock()
-		unused.close(context.Background())
-	})
+	s.closed.Do(func() { s.runtime.drop(s.policies) })
 }
 
 // Policies describes the set's policies, in their order.

@@ -52,6 +52,8 @@ func (f failures) HookDone(_ string, _ abi.Hook, _ time.Duration, failure runtim
 	f <- failure
 }
 
+func (f failures) PolicyOut(string, abi.Hook, time.Duration) {}
+
 // What the policies of the tables do, by the word that stands there.
 func authenticators() map[string][]byte {
 	at := func(body func(g *w.Guest) []byte) []byte { return guest(abi.Authenticate, body) }

@@ -3,16 +3,17 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 )
 
 // Which outputs belong to which verdict.
 var (
-	ownIdentityOnly = setOf(abi.FieldAllowName, abi.FieldAllowTeam, abi.FieldAllowModels, abi.FieldAllowExpires)
-	allowing        = setOf(abi.FieldAllowHandle, abi.FieldAllowID) | ownIdentityOnly
-	denying         = setOf(abi.FieldDenyStatus, abi.FieldDenyMessage)
+	ownIdentityOnly = setOf(abi.FieldAllowName, abi.FieldAllowTeam, abi.FieldAllowModels, abi.FieldAllowExpires,
+		abi.FieldAllowLimits, abi.FieldAllowBudgetAmount, abi.FieldAllowBudgetPeriod, abi.FieldAllowBudgetTimezone,
+		abi.FieldAllowDefaultModel, abi.FieldAllowLabels)
+	allowing = setOf(abi.FieldAllowHandle, abi.FieldAllowID) | ownIdentityOnly
+	denying  = setOf(abi.FieldDenyStatus, abi.FieldDenyMessage, abi.FieldDenyCode)
 )
 
 // settle checks that what the guest set is a verdict, and writes it to where the caller finds it. The error says
@@ -58,20 +59,20 @@ func (c *Call) settleAuthentication() error {
 	if err != nil {
 		return err
 	}
-	a.Policy, a.Identity, a.Status, a.Message = c.Policy, identity, 0, ""
+	a.Policy, a.Identity, a.Status, a.Message, a.Code = c.Policy, identity, 0, "", ""
 	return nil
 }
 
 func (c *Call) settleDenial() error {
 	o, a := &c.out, c.Authentication
 	if !o.set.has(abi.FieldDenyStatus) {
-		return errors.New("the policy set deny.message without deny.status")
+		return errors.New("the policy set deny.message or deny.code without deny.status")
 	}
 	message := o.message
 	if message == "" {
 		message = defaultMessage(o.status)
 	}
-	a.Policy, a.Identity, a.Status, a.Message = c.Policy, nil, int(o.status), message
+	a.Policy, a.Identity, a.Status, a.Message, a.Code = c.Policy, nil, int(o.status), message, o.code
 	return nil
 }
 
@@ -87,19 +88,7 @@ func (c *Call) allowed() (*abi.Identity, error) {
 	if !o.set.has(abi.FieldAllowID) {
 		return nil, errors.New("the policy described an identity of its own without allow.id")
 	}
-	identity := &abi.Identity{
-		KeyID:  "policy:" + c.Policy + "/" + o.id,
-		Name:   o.name,
-		Team:   o.team,
-		Models: o.models, // fresh in every call, so it may be handed out
-	}
-	if identity.Name == "" {
-		identity.Name = o.id
-	}
-	if o.set.has(abi.FieldAllowExpires) {
-		identity.Expires = time.UnixMilli(o.expires).UTC()
-	}
-	return identity, nil
+	return o.own.identity(c.Policy)
 }
 
 // defaultMessage is what the client is told by a policy that gave a status alone.

@@ -36,7 +36,7 @@ func TestAuthenticationVerdicts(t *testing.T) {
 	}
 	own := func(i abi.Identity) abi.Authentication { return abi.Authentication{Policy: "p", Identity: &i} }
 	const handle, id, name, team = abi.FieldAllowHandle, abi.FieldAllowID, abi.FieldAllowName, abi.FieldAllowTeam
-	const models, expires, status, message = abi.FieldAllowModels, abi.FieldAllowExpires, abi.FieldDenyStatus, abi.FieldDenyMessage
+	const models, expires, status, message, code = abi.FieldAllowModels, abi.FieldAllowExpires, abi.FieldDenyStatus, abi.FieldDenyMessage, abi.FieldDenyCode
 	long := func(n int) string { return strings.Repeat("x", n) }
 	type outputs = func(g *w.Guest) []byte
 	for _, test := range []struct {
@@ -87,6 +87,15 @@ func TestAuthenticationVerdicts(t *testing.T) {
 		{"an expiry before 1970", func(g *w.Guest) []byte { return w.Code(g.Set(id, 0, "x"), g.SetInt(expires, 0, -1)) }, bad},
 		{"an expiry after 9999", func(g *w.Guest) []byte { return w.Code(g.Set(id, 0, "x"), g.SetInt(expires, 0, 1<<62)) }, bad},
 
+		{"a denial with a code", func(g *w.Guest) []byte {
+			return w.Code(g.SetInt(status, 0, 403), g.Set(message, 0, "x"), g.Set(code, 0, "out_of_hours_2"))
+		},
+			abi.Authentication{Policy: "p", Status: 403, Message: "x", Code: "out_of_hours_2"}},
+		{"a code of 65 bytes", func(g *w.Guest) []byte { return w.Code(g.SetInt(status, 0, 403), g.Set(code, 0, long(65))) }, bad},
+		{"an empty code", func(g *w.Guest) []byte { return w.Code(g.SetInt(status, 0, 403), g.Set(code, 0, "")) }, bad},
+		{"a code in capitals", func(g *w.Guest) []byte { return w.Code(g.SetInt(status, 0, 403), g.Set(code, 0, "No")) }, bad},
+		{"a code with a dash", func(g *w.Guest) []byte { return w.Code(g.SetInt(status, 0, 403), g.Set(code, 0, "a-b")) }, bad},
+		{"a code without a denial", func(g *w.Guest) []byte { return g.Set(code, 0, "x") }, bad},
 		{"a denial", func(g *w.Guest) []byte { return w.Code(g.SetInt(status, 0, 429), g.Set(message, 0, "slow, müde")) },
 			deny(429, "slow, müde")},
 		{"a denial without words", func(g *w.Guest) []byte { return g.SetInt(status, 0, 401) },

@@ -134,8 +134,9 @@ func wasiSleep(c *Call, stack []uint64) uint32 {
 
 // wasiWrite takes fd, a list of (pointer, length), its length, and where to store how much was written.
 func wasiWrite(c *Call, stack []uint64) uint32 {
+	const standardOutput, standardError = 1, 2
 	fd, count := uint32(stack[0]), uint32(stack[2])
-	if fd != 1 && fd != 2 {
+	if fd != standardOutput && fd != standardError {
 		return errnoBadF
 	}
 	if count > maxVectors {
@@ -151,7 +152,11 @@ func wasiWrite(c *Call, stack []uint64) uint32 {
 		if !ok {
 			return errnoFault
 		}
-		c.writeStream(int(fd-1), text)
+		if fd == standardError {
+			c.writeError(text)
+		} else {
+			c.writeOutput(text)
+		}
 		written += uint32(len(text))
 	}
 	if !c.writeWord(uint32(stack[3]), written) {

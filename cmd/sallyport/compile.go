@@ -23,11 +23,15 @@ func newCompile() *cobra.Command {
 	}
 }
 
+// self is this very program, also after its file was replaced by another version, whose compiler would fill the
+// cache with what this one cannot use.
+const self = "/proc/self/exe"
+
 // compiler makes the process that compiles a policy: this program once more, which can be killed.
 func compiler(ctx context.Context) *exec.Cmd {
-	self, err := os.Executable()
-	if err != nil {
-		self = os.Args[0]
+	path := self
+	if _, err := os.Stat(path); err != nil {
+		path = os.Args[0] // not Linux
 	}
-	return exec.CommandContext(ctx, self, compileCommand)
+	return exec.CommandContext(ctx, path, compileCommand)
 }

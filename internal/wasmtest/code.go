@@ -13,14 +13,18 @@ var (
 	I32Eq       = []byte{0x46}
 	I32LtS      = []byte{0x48}
 	I32Add      = []byte{0x6a}
+	I32DivS     = []byte{0x6d}
+	I32And      = []byte{0x71}
 	I64Eq       = []byte{0x51}
 	I64Add      = []byte{0x7c}
 	I64RemU     = []byte{0x82}
 	I64Eqz      = []byte{0x50}
+	I64DivU     = []byte{0x80}
 	I64Or       = []byte{0x84}
 	I64Shl      = []byte{0x86}
 	I64ExtendU  = []byte{0xad} // from an i32
 	MemoryGrow  = []byte{0x40, 0}
+	MemoryCopy  = []byte{0xfc, 10, 0, 0}
 	MemoryFill  = []byte{0xfc, 11, 0}
 )
 
@@ -53,6 +57,23 @@ func Br(depth uint32) []byte { return appendU([]byte{0x0c}, depth) }
 
 // BrIf branches if the operand is not zero.
 func BrIf(depth uint32) []byte { return appendU([]byte{0x0d}, depth) }
+
+// BrTable branches to one of the depths by the operand, or to the last of them.
+func BrTable(depths ...uint32) []byte {
+	code := appendU([]byte{0x0e}, uint32(len(depths)-1))
+	for _, d := range depths {
+		code = appendU(code, d)
+	}
+	return code
+}
+
+// CallIndirect calls the element of the table that the operand names, which must be a function of type () -> ().
+func (m *Module) CallIndirect() []byte {
+	return append(appendU([]byte{0x11}, m.newType(nil, nil)), 0)
+}
+
+// Block is a block without a result.
+func Block(body ...[]byte) []byte { return block(0x02, body) }
 
 // Loop is a loop without a result.
 func Loop(body ...[]byte) []byte { return block(0x03, body) }

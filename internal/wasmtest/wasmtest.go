@@ -39,12 +39,15 @@ type Module struct {
 	types   []byte
 	imports []byte
 	funcs   []byte
+	table   []byte
 	memory  []byte
 	globals []byte
 	exports []byte
 	start   []byte
+	elems   []byte
 	code    []byte
 	data    []byte
+	custom  []byte
 	counts  [12]uint32 // elements by section id
 	indexes uint32     // functions, imported ones included
 }
@@ -54,10 +57,12 @@ const (
 	secType   = 1
 	secImport = 2
 	secFunc   = 3
+	secTable  = 4
 	secMemory = 5
 	secGlobal = 6
 	secExport = 7
 	secStart  = 8
+	secElem   = 9
 	secCode   = 10
 	secData   = 11
 )
@@ -110,6 +115,32 @@ func (m *Module) Memory(min uint32) *Module {
 	return m
 }
 
+// MemoryOfType adds a memory of a type that is given as it is written: flags, then sizes. Called twice, it adds two.
+func (m *Module) MemoryOfType(flags byte, sizes ...uint32) {
+	m.memory = append(m.memory, flags)
+	for _, s := range sizes {
+		m.memory = appendU(m.memory, s)
+	}
+	m.counts[secMemory]++
+}
+
+// Table adds a table of size elements, of which the first are the functions.
+func (m *Module) Table(size uint32, functions ...Index) {
+	m.table = appendU([]byte{0x70, 0}, size)
+	m.counts[secTable] = 1
+	m.elems = appendU(append([]byte{0}, Code(I32Const(0), End)...), uint32(len(functions)))
+	for _, f := range functions {
+		m.elems = appendU(m.elems, uint32(f))
+	}
+	m.counts[secElem] = 1
+}
+
+// Custom adds a custom section at the module's end.
+func (m *Module) Custom(name string, content []byte) {
+	content = append(appendName(nil, name), content...)
+	m.custom = append(appendU(append(m.custom, 0), uint32(len(content))), content...)
+}
+
 // Global adds a mutable i64 global.
 func (m *Module) Global(initial int64) Index {
 	m.globals = slices.Concat(m.globals, []byte{byte(I64), 1}, I64Const(initial), []byte{0x0b})
@@ -149,13 +180,15 @@ func (m *Module) Bytes() []byte {
 	section(secType, m.types)
 	section(secImport, m.imports)
 	section(secFunc, m.funcs)
+	section(secTable, m.table)
 	section(secMemory, m.memory)
 	section(secGlobal, m.globals)
 	section(secExport, m.exports)
 	section(secStart, m.start)
+	section(secElem, m.elems)
 	section(secCode, m.code)
 	section(secData, m.data)
-	return out
+	return append(out, m.custom...)
 }
 
 func (m *Module) newType(params, results []Type) uint32 {
