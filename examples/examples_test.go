@@ -3,41 +3,164 @@ package examples_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
 
-// load builds an example by its Makefile and loads it as a file that was dropped into policy_dir: under the file's
-// name, without grants.
-func load(t *testing.T, example, name string) *runtime.Set {
+// buildTime bounds the build of one example, on a machine that does other things too.
+const buildTime = 5 * time.Minute
+
+// now is the time that the examples see: a Saturday noon.
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// build builds an example by its Makefile. Without its toolchain the test is skipped, unless SALLYPORT_TOOLCHAINS=all
+// says that there is every one.
+func build(t *testing.T, example string) []byte {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), name+".wasm")
-	build := exec.CommandContext(t.Context(), "make", "-C", example, "OUT="+out)
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", example, err, text)
+	if missing := missingTool(example); missing != "" {
+		if os.Getenv("SALLYPORT_TOOLCHAINS") == "all" {
+			t.Fatalf("%s cannot be built: %s", example, missing)
+		}
+		t.Skipf("%s cannot be built: %s; make deps installs it", example, missing)
 	}
+	out := filepath.Join(t.TempDir(), "policy.wasm")
+	run(t, "make", "-C", example, "OUT="+out)
 	wasm, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := runtime.New(t.Context(), runtime.Options{CacheDir: compiled, Functions: hostfuncs.Functions()})
+	return wasm
+}
+
+func run(t *testing.T, command string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), buildTime)
+	defer cancel()
+	if text, err := exec.CommandContext(ctx, command, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", command, strings.Join(args, " "), err, text)
+	}
+}
+
+// missingTool says what an example's build lacks, or nothing. Its source tells its language.
+func missingTool(example string) string {
+	has := func(file string) bool {
+		_, err := os.Stat(file)
+		return err == nil
+	}
+	switch {
+	case has(filepath.Join(example, "policy.c")):
+		for _, tool := range []string{"clang", "wasm-ld"} {
+			if _, err := exec.LookPath(tool); err != nil {
+				return tool + " is not installed"
+			}
+		}
+	case has(filepath.Join(example, "policy.ts")) && !has("../sdk/assemblyscript/node_modules/.bin/asc"):
+		return "npm ci was not run in sdk/assemblyscript"
+	case has(filepath.Join(example, "policy.rs")):
+		for _, rustc := range []string{"rustc", "/usr/bin/rustc"} {
+			dir, err := exec.Command(rustc, "--print", "target-libdir", "--target", "wasm32-unknown-unknown").Output()
+			if err == nil && has(strings.TrimSpace(string(dir))) {
+				return ""
+			}
+		}
+		return "there is no rustc with the target wasm32-unknown-unknown"
+	}
+	return ""
+}
+
+// load builds an example and loads it as a file that was dropped into policy_dir: under the file's name, without grants.
+func load(t *testing.T, example, name string) *runtime.Set {
+	t.Helper()
+	return loadPolicies(t, runtime.Policy{Name: name, Wasm: build(t, example)})
+}
+
+// loadAsDocumented builds an example and loads it with the settings that its README shows for policies.yaml, preceded by
+// others.
+func loadAsDocumented(t *testing.T, example string, others ...runtime.Policy) *runtime.Set {
+	t.Helper()
+	p := documented(t, example)
+	p.Wasm = build(t, example)
+	return loadPolicies(t, append(others, p)...)
+}
+
+func loadPolicies(t *testing.T, policies ...runtime.Policy) *runtime.Set {
+	t.Helper()
+	for i := range policies {
+		policies[i].Limits.Time = 10 * time.Second // how fast a machine is that does other things too is not what is tested
+	}
+	r, err := runtime.New(t.Context(), runtime.Options{
+		CacheDir:  compiled,
+		Functions: hostfuncs.Functions(),
+		Now:       func() time.Time { return now },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
-	set, err := r.Load(t.Context(), []runtime.Policy{{Name: name, Wasm: wasm}})
+	set, err := r.Load(t.Context(), policies)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(set.Close)
 	return set
+}
+
+// documented reads the example's own policy from the YAML of its README.
+func documented(t *testing.T, example string) runtime.Policy {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(example, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	block, _, _ := strings.Cut(rest, "```")
+	var file struct {
+		Policies []struct {
+			Name   string
+			Hooks  []string
+			Veto   bool
+			Config map[string]any
+			Limits struct{ Fuel int64 }
+			Grants struct{ Inputs []string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(block), &file); err != nil {
+		t.Fatalf("%s/README.md: %v", example, err)
+	}
+	for _, p := range file.Policies {
+		if p.Name != example {
+			continue
+		}
+		policy := runtime.Policy{
+			Name: p.Name, Veto: p.Veto, Limits: runtime.Limits{Fuel: p.Limits.Fuel}, Grants: runtime.Grants{Inputs: p.Grants.Inputs},
+		}
+		if p.Config != nil {
+			if policy.Config, err = json.Marshal(p.Config); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range p.Hooks {
+			hook, ok := abi.ParseHook(name)
+			if !ok {
+				t.Fatalf("%s/README.md: there is no hook %q", example, name)
+			}
+			policy.Hooks = append(policy.Hooks, hook)
+		}
+		return policy
+	}
+	t.Fatalf("%s/README.md shows no policy of that name", example)
+	return runtime.Policy{}
 }
 
 func TestPolicyGo(t *testing.T) {

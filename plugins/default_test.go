@@ -80,15 +80,16 @@ func TestDefaultAuthenticate(t *testing.T) {
 		shape   abi.CredentialShape
 		key     string
 		message string
+		code    string
 	}{
 		{name: "no credential"},
-		{"a key", abi.Digest{1}, abi.CredentialGenerated, "good", ""},
-		{"a key that ends later", abi.Digest{5}, abi.CredentialForeign, "timely", ""},
-		{"disabled", abi.Digest{2}, abi.CredentialGenerated, "", "The key is disabled."},
-		{"revoked", abi.Digest{3}, abi.CredentialGenerated, "", "The key is revoked."},
-		{"expired", abi.Digest{4}, abi.CredentialGenerated, "", "The key expired at 2026-11-21T12:00:00Z."},
-		{"unknown", abi.Digest{6}, abi.CredentialGenerated, "", ""},
-		{"mistyped", abi.Digest{7}, abi.CredentialMistyped, "", "The key is mistyped: its checksum does not fit."},
+		{"a key", abi.Digest{1}, abi.CredentialGenerated, "good", "", ""},
+		{"a key that ends later", abi.Digest{5}, abi.CredentialForeign, "timely", "", ""},
+		{"disabled", abi.Digest{2}, abi.CredentialGenerated, "", "The key is disabled.", "key_disabled"},
+		{"revoked", abi.Digest{3}, abi.CredentialGenerated, "", "The key is revoked.", "key_revoked"},
+		{"expired", abi.Digest{4}, abi.CredentialGenerated, "", "The key expired at 2026-11-21T12:00:00Z.", "key_expired"},
+		{"unknown", abi.Digest{6}, abi.CredentialGenerated, "", "", ""},
+		{"mistyped", abi.Digest{7}, abi.CredentialMistyped, "", "The key is mistyped: its checksum does not fit.", ""},
 	}
 	for _, f := range facts {
 		t.Run(f.name, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestDefaultAuthenticate(t *testing.T) {
 			if passes := f.key == "" && f.message == ""; passes != (answer == abi.NoVerdict) || answer == abi.Failed {
 				t.Fatalf("the answer is %d", answer)
 			}
-			if key != f.key || a.Message != f.message || (f.message != "") != (a.Status == 401) {
+			if key != f.key || a.Code != f.code || a.Message != f.message || (f.message != "") != (a.Status == 401) {
 				t.Errorf("got key %q, status %d, message %q", key, a.Status, a.Message)
 			}
 		})

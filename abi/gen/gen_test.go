@@ -65,6 +65,24 @@ func TestReadContract(t *testing.T) {
 	}
 }
 
+func TestLimitsAndPeriods(t *testing.T) {
+	c, err := readContract("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.enums["Limit"]) != int(abi.NumLimits) || len(c.enums["Period"]) != int(abi.NumPeriods) {
+		t.Errorf("limits %v, periods %v", c.enums["Limit"], c.enums["Period"])
+	}
+	for l, e := range c.enums["Limit"] {
+		if e.Value != int64(l) || e.Wire != abi.Limit(l).String() {
+			t.Errorf("limit %d is %+v", l, e)
+		}
+	}
+	if last := c.enums["Period"][abi.InTotal]; last.Name != "InTotal" || last.Wire != "total" || last.Doc != "never anew" {
+		t.Errorf("the last period is %+v", last)
+	}
+}
+
 func TestReplaceParts(t *testing.T) {
 	parts := template.Must(template.New("").Parse(`{{define "a"}}new{{"\n"}}{{end}}`))
 	facts := []struct {
@@ -92,6 +110,22 @@ func TestSnake(t *testing.T) {
 	for name, want := range map[string]string{"OK": "OK", "AllIndexes": "ALL_INDEXES", "NotFound": "NOT_FOUND", "KeyID": "KEY_ID"} {
 		if got := snake(name); got != want {
 			t.Errorf("snake(%s) = %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestPascal(t *testing.T) {
+	for name, want := range map[string]string{"request.id": "RequestId", "allow.budget_amount": "AllowBudgetAmount", "chain": "Chain"} {
+		if got := pascal(name); got != want {
+			t.Errorf("pascal(%s) = %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestSentence(t *testing.T) {
+	for text, want := range map[string]string{"": "", "from midnight": "From midnight.", "Done.": "Done.", "policies.yaml does not": "policies.yaml does not."} {
+		if got := sentence(text); got != want {
+			t.Errorf("sentence(%s) = %s, want %s", text, got, want)
 		}
 	}
 }

@@ -200,12 +200,16 @@ func pascal(name string) string {
 	return out.String()
 }
 
-// sentence makes a comment out of a remark.
+// sentence makes a sentence of a remark. One that begins with a file's name keeps its small letter.
 func sentence(text string) string {
-	if first, _, _ := strings.Cut(text, " "); text == "" || strings.Contains(first, ".") { // nothing, or the name of a file
-		return text
+	if text == "" {
+		return ""
 	}
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+	first, _, _ := strings.Cut(text, " ")
+	if !strings.Contains(strings.TrimSuffix(first, "."), ".") {
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	return strings.TrimSuffix(text, ".") + "."
 }
 
 // signature is a function's type as SPEC.md writes it.

@@ -31,14 +31,14 @@ func admit(a *sallyport.Authentication, key sallyport.StoredKey) sallyport.Verdi
 	switch key.State() {
 	case sallyport.KeyActive:
 	case sallyport.KeyDisabled:
-		return a.Deny(401, "The key is disabled.")
+		return a.DenyWithCode(401, "key_disabled", "The key is disabled.")
 	case sallyport.KeyRevoked:
-		return a.Deny(401, "The key is revoked.")
+		return a.DenyWithCode(401, "key_revoked", "The key is revoked.")
 	default: // a state that a newer gateway has: whatever it means, it is not active
 		return a.Deny(401, "The key is not active.")
 	}
 	if key.Expired() {
-		return a.Deny(401, "The key expired at "+key.Expires().UTC().Format(time.RFC3339)+".")
+		return a.DenyWithCode(401, "key_expired", "The key expired at "+key.Expires().UTC().Format(time.RFC3339)+".")
 	}
 	return a.Allow(key)
 }

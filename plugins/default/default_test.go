@@ -26,15 +26,16 @@ func TestAuthenticate(t *testing.T) {
 		shape      sallyport.CredentialShape
 		key        string // allowed
 		message    string // denied
+		code       string
 	}{
 		{name: "no credential: pass"},
 		{name: "a stored key", credential: "good", key: "k1"},
 		{name: "a stored key of a foreign form", credential: "good", shape: sallyport.CredentialForeign, key: "k1"},
 		{name: "a stored key, however it is spelt", credential: "good", shape: sallyport.CredentialMistyped, key: "k1"},
 		{name: "a key that is in order still", credential: "ends", key: "k6"},
-		{name: "expired this moment", credential: "ends now", message: "The key expired at 2026-11-21T12:00:00Z."},
-		{name: "disabled", credential: "disabled", message: "The key is disabled."},
-		{name: "revoked", credential: "revoked", message: "The key is revoked."},
+		{name: "expired this moment", credential: "ends now", message: "The key expired at 2026-11-21T12:00:00Z.", code: "key_expired"},
+		{name: "disabled", credential: "disabled", message: "The key is disabled.", code: "key_disabled"},
+		{name: "revoked", credential: "revoked", message: "The key is revoked.", code: "key_revoked"},
 		{name: "a state of the future", credential: "unknown", message: "The key is not active."},
 		{name: "foreign and not stored: pass", credential: "sk-other"},
 		{name: "generated and not stored: pass", credential: "x", shape: sallyport.CredentialGenerated},
@@ -53,7 +54,7 @@ func TestAuthenticate(t *testing.T) {
 				key = got.Identity.KeyID
 			}
 			passes := f.key == "" && f.message == ""
-			if key != f.key || got.Message != f.message || got.Passed != passes || got.Failed != "" {
+			if key != f.key || got.Message != f.message || got.Code != f.code || got.Passed != passes || got.Failed != "" {
 				t.Errorf("got %+v", got)
 			}
 			if denied := f.message != ""; denied != (got.Status == 401) {

@@ -118,6 +118,31 @@ enum {
     SP_PHASE_FINAL = 2, /* what was used, after it */
 };
 
+/* Limit is one thing of which an identity, a team or a model may have only so much. */
+enum {
+    SP_LIMIT_RPM = 0,
+    SP_LIMIT_RPH = 1,
+    SP_LIMIT_RPD = 2,
+    SP_LIMIT_TPM = 3, /* input and output together */
+    SP_LIMIT_TPD = 4,
+    SP_LIMIT_INPUT_TPM = 5,
+    SP_LIMIT_INPUT_TPD = 6,
+    SP_LIMIT_OUTPUT_TPM = 7,
+    SP_LIMIT_OUTPUT_TPD = 8,
+    SP_LIMIT_CONCURRENT = 9, /* requests at one time */
+    SP_LIMIT_MAX_INPUT_TOKENS = 10, /* of one request, as estimated before it is sent */
+    SP_LIMIT_MAX_OUTPUT_TOKENS = 11, /* of one request: what it may ask for */
+    SP_NUM_LIMITS = 12
+};
+
+/* Period is how long a budget lasts before it begins anew. */
+enum {
+    SP_PERIOD_DAY = 0, /* from midnight */
+    SP_PERIOD_WEEK = 1, /* from midnight before Monday */
+    SP_PERIOD_MONTH = 2, /* from midnight before the first */
+    SP_PERIOD_TOTAL = 3, /* never anew */
+};
+
 /* The fields. SPEC.md says what each means. */
 enum {
     SP_FIELD_REQUEST_ID = 1, /* bytes */
@@ -138,6 +163,9 @@ enum {
     SP_FIELD_IDENTITY_STATE = 43, /* i64 */
     SP_FIELD_IDENTITY_EXPIRES = 44, /* i64 */
     SP_FIELD_IDENTITY_MODELS = 45, /* list of bytes */
+    SP_FIELD_IDENTITY_LABELS = 46, /* list of bytes */
+    SP_FIELD_IDENTITY_LIMITS = 47, /* list of i64 */
+    SP_FIELD_IDENTITY_DEFAULT_MODEL = 48, /* bytes */
     SP_FIELD_CHAIN = 60, /* bytes */
     SP_FIELD_STEP_COUNT = 61, /* i64 */
     SP_FIELD_ATTEMPT = 62, /* i64 */
@@ -159,8 +187,15 @@ enum {
     SP_FIELD_ALLOW_TEAM = 1003, /* bytes */
     SP_FIELD_ALLOW_MODELS = 1004, /* list of bytes */
     SP_FIELD_ALLOW_EXPIRES = 1005, /* i64 */
+    SP_FIELD_ALLOW_LIMITS = 1006, /* list of i64 */
+    SP_FIELD_ALLOW_BUDGET_AMOUNT = 1007, /* list of i64 */
+    SP_FIELD_ALLOW_BUDGET_PERIOD = 1008, /* list of i64 */
+    SP_FIELD_ALLOW_BUDGET_TIMEZONE = 1009, /* list of bytes */
     SP_FIELD_DENY_STATUS = 1010, /* i64 */
     SP_FIELD_DENY_MESSAGE = 1011, /* bytes */
+    SP_FIELD_DENY_CODE = 1012, /* bytes */
+    SP_FIELD_ALLOW_DEFAULT_MODEL = 1013, /* bytes */
+    SP_FIELD_ALLOW_LABELS = 1014, /* list of bytes */
     SP_FIELD_CHOSEN_STEP = 1020, /* i64 */
     SP_FIELD_STOP = 1021, /* i64 */
     SP_FIELD_COST = 1030, /* i64 */
@@ -246,18 +281,86 @@ static inline int32_t sp_verdict(int32_t code) { return code == SP_OK ? SP_RETUR
 /* Lets the request in as the stored identity that sp_identity_lookup answered this handle for. */
 static inline int32_t sp_allow(int32_t handle) { return sp_verdict(sp_set_i64(SP_FIELD_ALLOW_HANDLE, 0, handle)); }
 
-/* Lets the request in as an identity of the policy's own, with these models, or with all if count is 0. */
-static inline int32_t sp_allow_as(sp_text id, const sp_text *models, int32_t count) {
-    int32_t code = sp_set(SP_FIELD_ALLOW_ID, 0, id.at, id.len);
-    for (int32_t i = 0; i < count && code == SP_OK; i++)
-        code = sp_set(SP_FIELD_ALLOW_MODELS, i, models[i].at, models[i].len);
+/* How much may be spent in a period. A time zone without a text is UTC. */
+typedef struct {
+    int64_t nano_usd;
+    int32_t period; /* SP_PERIOD_... */
+    sp_text timezone;
+} sp_budget;
+
+/* An identity of the policy's own, which exists in no store but in a verdict. Only id is required: what is left 0 or
+ * empty has the default of SPEC.md. */
+typedef struct {
+    sp_text id, name, team, default_model;
+    const sp_text *models;
+    int32_t model_count;
+    const sp_text *labels; /* each name=value */
+    int32_t label_count;
+    const sp_budget *budgets;
+    int32_t budget_count;
+    int64_t limits[SP_NUM_LIMITS]; /* by SP_LIMIT_... */
+    int64_t expires;               /* unix milliseconds */
+} sp_identity;
+
+/* Sets a text, unless it is empty: then the default holds. */
+static inline int32_t sp_set_text(int32_t field, sp_text text) {
+    return text.len == 0 ? SP_OK : sp_set(field, 0, text.at, text.len);
+}
+
+/* Sets a list of texts. */
+static inline int32_t sp_set_texts(int32_t field, const sp_text *texts, int32_t count) {
+    int32_t code = SP_OK;
+    for (int32_t i = 0; i < count && code == SP_OK; i++) code = sp_set(field, i, texts[i].at, texts[i].len);
+    return code;
+}
+
+/* Sets the three lists that budgets consist of. */
+static inline int32_t sp_set_budgets(const sp_budget *budgets, int32_t count) {
+    int32_t code = SP_OK;
+    for (int32_t i = 0; i < count && code == SP_OK; i++) {
+        sp_text zone = budgets[i].timezone.len ? budgets[i].timezone : SP_TEXT("UTC");
+        code = sp_set_i64(SP_FIELD_ALLOW_BUDGET_AMOUNT, i, budgets[i].nano_usd);
+        if (code == SP_OK) code = sp_set_i64(SP_FIELD_ALLOW_BUDGET_PERIOD, i, budgets[i].period);
+        if (code == SP_OK) code = sp_set(SP_FIELD_ALLOW_BUDGET_TIMEZONE, i, zone.at, zone.len);
+    }
+    return code;
+}
+
+/* Lets the request in as an identity of the policy's own. */
+static inline int32_t sp_allow_identity(const sp_identity *who) {
+    int32_t code = sp_set(SP_FIELD_ALLOW_ID, 0, who->id.at, who->id.len);
+    if (code == SP_OK) code = sp_set_text(SP_FIELD_ALLOW_NAME, who->name);
+    if (code == SP_OK) code = sp_set_text(SP_FIELD_ALLOW_TEAM, who->team);
+    if (code == SP_OK) code = sp_set_text(SP_FIELD_ALLOW_DEFAULT_MODEL, who->default_model);
+    if (code == SP_OK) code = sp_set_texts(SP_FIELD_ALLOW_MODELS, who->models, who->model_count);
+    if (code == SP_OK) code = sp_set_texts(SP_FIELD_ALLOW_LABELS, who->labels, who->label_count);
+    if (code == SP_OK && who->expires != 0) code = sp_set_i64(SP_FIELD_ALLOW_EXPIRES, 0, who->expires);
+    for (int32_t i = 0; i < SP_NUM_LIMITS && code == SP_OK; i++) /* an older host knows fewer limits */
+        if (who->limits[i] != 0) code = sp_set_i64(SP_FIELD_ALLOW_LIMITS, i, who->limits[i]);
+    if (code == SP_OK) code = sp_set_budgets(who->budgets, who->budget_count);
     return sp_verdict(code);
 }
 
-/* Refuses the request with an HTTP status, 400 to 499 or 503, and tells the client why. */
+/* Lets the request in as an identity of the policy's own, with these models, or with all if count is 0. */
+static inline int32_t sp_allow_as(sp_text id, const sp_text *models, int32_t count) {
+    int32_t code = sp_set(SP_FIELD_ALLOW_ID, 0, id.at, id.len);
+    if (code == SP_OK) code = sp_set_texts(SP_FIELD_ALLOW_MODELS, models, count);
+    return sp_verdict(code);
+}
+
+/* Refuses the request with an HTTP status, 400 to 499 or 503, and tells the client why. Without a message the gateway
+ * finds a sentence. */
 static inline int32_t sp_deny(int32_t status, sp_text message) {
     int32_t code = sp_set_i64(SP_FIELD_DENY_STATUS, 0, status);
-    if (code == SP_OK) code = sp_set(SP_FIELD_DENY_MESSAGE, 0, message.at, message.len);
+    if (code == SP_OK) code = sp_set_text(SP_FIELD_DENY_MESSAGE, message);
+    return sp_verdict(code);
+}
+
+/* sp_deny with a code by which programs know the reason: 1 to 64 of a to z, 0 to 9 and _. */
+static inline int32_t sp_deny_with_code(int32_t status, sp_text reason, sp_text message) {
+    int32_t code = sp_set_i64(SP_FIELD_DENY_STATUS, 0, status);
+    if (code == SP_OK) code = sp_set_text(SP_FIELD_DENY_MESSAGE, message);
+    if (code == SP_OK) code = sp_set(SP_FIELD_DENY_CODE, 0, reason.at, reason.len);
     return sp_verdict(code);
 }
 
@@ -267,7 +370,78 @@ static inline int32_t sp_choose(int32_t step) { return sp_verdict(sp_set_i64(SP_
 /* Has nothing more tried. Not at the first attempt. */
 static inline int32_t sp_stop(void) { return sp_verdict(sp_set_i64(SP_FIELD_STOP, 0, 1)); }
 
+/* Room for a list by dimension or by limit, with some for what hosts will know that this header does not. */
+#define SP_ROOM 64
+
+/* Reads a list of numbers and answers how many there are: 0 if there is none, or it may not be read; -1 if it is longer
+ * than count. What the host does not have is 0, so that list may be indexed by any constant below count. */
+static inline int32_t sp_read_list(int32_t field, int64_t *list, int32_t count) {
+    int32_t len = sp_get(field, SP_ALL_INDEXES, list, (uint32_t)count * 8);
+    if (len > count * 8) return -1;
+    len = len < 0 ? 0 : len / 8;
+    for (int32_t i = len; i < count; i++) list[i] = 0;
+    return len;
+}
+
+/* An exact amount in millionths of a nano-dollar. What 64 bits do not hold is over 18,000 dollars, more than
+ * SP_MAX_COST, so that how much more does not matter. */
+typedef struct {
+    uint64_t low;
+    bool over;
+} sp_millionths;
+
+static inline sp_millionths sp_multiply(uint64_t a, uint64_t b) {
+    uint64_t a_low = (uint32_t)a, a_high = a >> 32, b_low = (uint32_t)b, b_high = b >> 32;
+    uint64_t middle = a_high * b_low + (a_low * b_low >> 32), other = a_low * b_high + (uint32_t)middle;
+    bool over = a_high * b_high + (middle >> 32) + (other >> 32) != 0;
+    return (sp_millionths){a * b, over};
+}
+
+static inline sp_millionths sp_add(sp_millionths a, sp_millionths b) {
+    uint64_t low = a.low + b.low;
+    return (sp_millionths){low, a.over || b.over || low < b.low};
+}
+
+static inline int64_t sp_floor(sp_millionths amount) {
+    uint64_t whole = amount.low / 1000000;
+    return amount.over || whole > (uint64_t)SP_MAX_COST ? SP_MAX_COST : (int64_t)whole;
+}
+
+/* Prices usage by a row of prices per million units, exactly: the sum of the products, rounded once, half up. It fills
+ * breakdown, of count elements as the others, with each dimension's part, rounded down; what rounding leaves over goes
+ * to the largest part, so that the parts add up to the cost. Numbers below 0 count as 0. A cost above SP_MAX_COST is
+ * SP_MAX_COST, without a breakdown if its parts add up to more. breakdown may be NULL. */
+static inline int64_t sp_cost(const int64_t *usage, const int64_t *price, int64_t *breakdown, int32_t count) {
+    sp_millionths sum = {500000, false};
+    int64_t parts = 0, most = 0; /* parts of at most SP_MAX_COST do not overflow */
+    int32_t largest = 0;
+    for (int32_t d = 0; d < count; d++) {
+        sp_millionths product = {0, false};
+        if (usage[d] > 0 && price[d] > 0) product = sp_multiply((uint64_t)usage[d], (uint64_t)price[d]);
+        sum = sp_add(sum, product);
+        int64_t part = sp_floor(product);
+        parts += part;
+        if (part > most) most = part, largest = d;
+        if (breakdown) breakdown[d] = part;
+    }
+    int64_t cost = sp_floor(sum);
+    if (breakdown && count > 0) {
+        breakdown[largest] += cost - parts;
+        if (parts > cost) /* of a cost that was cut, no part is known */
+            for (int32_t d = 0; d < count; d++) breakdown[d] = 0;
+    }
+    return cost;
+}
+
 /* Charges a cost in nano-dollars. */
 static inline int32_t sp_charge(int64_t nano_usd) { return sp_verdict(sp_set_i64(SP_FIELD_COST, 0, nano_usd)); }
+
+/* Charges a cost, and says what of it each dimension contributed. */
+static inline int32_t sp_charge_parts(int64_t nano_usd, const int64_t *breakdown, int32_t count) {
+    while (count > 0 && breakdown[count - 1] == 0) count--; /* an older host knows fewer dimensions */
+    int32_t code = sp_set_i64(SP_FIELD_COST, 0, nano_usd);
+    if (code == SP_OK && count > 0) code = sp_set(SP_FIELD_COST_BREAKDOWN, SP_ALL_INDEXES, breakdown, (uint32_t)count * 8);
+    return sp_verdict(code);
+}
 
 #endif

@@ -24,6 +24,37 @@ const (
 	NumDimensions           = 10
 )
 
+// Limit is one thing of which an identity, a team or a model may have only so much.
+type Limit int
+
+// The limits. A host newer than this package may know more of them.
+const (
+	RequestsPerMinute     Limit = 0  // rpm
+	RequestsPerHour       Limit = 1  // rph
+	RequestsPerDay        Limit = 2  // rpd
+	TokensPerMinute       Limit = 3  // tpm: input and output together
+	TokensPerDay          Limit = 4  // tpd
+	InputTokensPerMinute  Limit = 5  // input_tpm
+	InputTokensPerDay     Limit = 6  // input_tpd
+	OutputTokensPerMinute Limit = 7  // output_tpm
+	OutputTokensPerDay    Limit = 8  // output_tpd
+	Concurrent            Limit = 9  // concurrent: requests at one time
+	MaxInputTokens        Limit = 10 // max_input_tokens: of one request, as estimated before it is sent
+	MaxOutputTokens       Limit = 11 // max_output_tokens: of one request: what it may ask for
+	NumLimits                   = 12
+)
+
+// Period is how long a budget lasts before it begins anew.
+type Period int64
+
+// The values of Period.
+const (
+	PerDay   Period = 0 // from midnight
+	PerWeek  Period = 1 // from midnight before Monday
+	PerMonth Period = 2 // from midnight before the first
+	InTotal  Period = 3 // never anew
+)
+
 // CredentialShape is what can be said of a credential from its characters alone.
 type CredentialShape int64
 

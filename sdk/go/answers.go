@@ -107,17 +107,17 @@ func (b *buffers) list(field abi.Field) []int64 {
 	return b.ints[begin:len(b.ints):len(b.ints)]
 }
 
-// byDimension reads a list that has an element for each dimension. A host that knows fewer of them than this package
-// leaves the rest 0, so that indexing by any constant is safe.
-func (b *buffers) byDimension(field abi.Field) []int64 {
+// padded reads a list that has an element for each dimension or limit, and this package knows size of them. A host that
+// knows fewer leaves the rest 0, so that indexing by any constant is safe.
+func (b *buffers) padded(field abi.Field, size int) []int64 {
 	list := b.list(field)
-	if list == nil || len(list) >= NumDimensions {
+	if list == nil || len(list) >= size {
 		return list
 	}
-	grown := b.freeInts(NumDimensions)[:NumDimensions]
+	grown := b.freeInts(size)[:size]
 	clear(grown[copy(grown, list):])
-	b.ints = b.ints[:len(b.ints)+NumDimensions]
-	return grown[:NumDimensions:NumDimensions]
+	b.ints = b.ints[:len(b.ints)+size]
+	return grown[:size:size]
 }
 
 // text reads a field that every policy may read. There is no error to hand on: it has a value or it has none.

@@ -59,43 +59,100 @@ func (*Authentication) Allow(key StoredKey) Verdict {
 // PolicyIdentity is an identity that exists in no store, but in a policy's verdict. Texts are printable and at most
 // 128 bytes long.
 type PolicyIdentity struct {
-	ID      string    // required; the gateway calls it policy:<policy's name>/<ID>
-	Name    string    // for people, records and metrics; default: ID
-	Team    string    // default: none
-	Models  []string  // at most 64 aliases and chains, exact or "prefix*"; default: all
-	Expires time.Time // default: never
+	ID           string    // required; the gateway calls it policy:<policy's name>/<ID>, and counts limits and budgets by that
+	Name         string    // for people, records and metrics; default: ID
+	Team         string    // default: none
+	Models       []string  // at most 64 aliases and chains, exact or "prefix*"; default: all
+	DefaultModel string    // for requests that name none; default: none
+	Expires      time.Time // default: never
+	Labels       []Label   // at most 16, for reports
+	Limits       Limits    // default: none
+	Budgets      []Budget  // at most 8, no two of the same period and time zone; default: none
+}
+
+// Label is a name and a value for reports: 128 bytes with the = between them.
+type Label struct{ Name, Value string }
+
+// Limits has a bound for each Limit, 0 for none: Limits{RequestsPerMinute: 60}.
+type Limits [NumLimits]int64
+
+// Budget is how much may be spent in a period.
+type Budget struct {
+	Amount   NanoUSD
+	Period   Period
+	Timezone string // whose midnights count, as "Europe/Berlin"; default: UTC
 }
 
 // AllowAs lets the request in as an identity of the policy's own.
 func (*Authentication) AllowAs(who PolicyIdentity) Verdict {
-	texts := [...]struct {
-		field abi.Field
-		value string
-	}{{abi.FieldAllowID, who.ID}, {abi.FieldAllowName, who.Name}, {abi.FieldAllowTeam, who.Team}}
-	for _, t := range texts {
-		if t.value == "" && t.field != abi.FieldAllowID {
-			continue
-		}
-		if v := verdict(t.field, host.Set(t.field, 0, t.value)); v != given {
-			return v
-		}
-	}
+	w := writer{verdict: verdict(abi.FieldAllowID, host.Set(abi.FieldAllowID, 0, who.ID))}
+	w.text(abi.FieldAllowName, who.Name)
+	w.text(abi.FieldAllowTeam, who.Team)
+	w.text(abi.FieldAllowDefaultModel, who.DefaultModel)
 	for i, model := range who.Models {
-		if v := verdict(abi.FieldAllowModels, host.Set(abi.FieldAllowModels, int32(i), model)); v != given {
-			return v
+		w.element(abi.FieldAllowModels, i, model)
+	}
+	for i, label := range who.Labels {
+		w.element(abi.FieldAllowLabels, i, label.Name+"="+label.Value)
+	}
+	if !who.Expires.IsZero() {
+		w.number(abi.FieldAllowExpires, 0, who.Expires.UnixMilli())
+	}
+	for limit, most := range who.Limits {
+		if most != 0 { // an older host knows fewer limits
+			w.number(abi.FieldAllowLimits, limit, most)
 		}
 	}
-	if who.Expires.IsZero() {
-		return given
-	}
-	return verdict(abi.FieldAllowExpires, host.SetInt(abi.FieldAllowExpires, who.Expires.UnixMilli()))
+	w.budgets(who.Budgets)
+	return w.verdict
 }
 
 // Deny refuses the request with an HTTP status, 400 to 499 or 503, and tells the client why: up to 512 bytes, printable.
 // Without a message the gateway finds a sentence.
 func (*Authentication) Deny(status int, message string) Verdict {
-	if v := verdict(abi.FieldDenyStatus, host.SetInt(abi.FieldDenyStatus, int64(status))); v != given || message == "" {
-		return v
+	w := writer{verdict: verdict(abi.FieldDenyStatus, host.SetInt(abi.FieldDenyStatus, int64(status)))}
+	w.text(abi.FieldDenyMessage, message)
+	return w.verdict
+}
+
+// DenyWithCode is Deny with a code by which programs know the reason: 1 to 64 of a to z, 0 to 9 and _.
+func (a *Authentication) DenyWithCode(status int, code, message string) Verdict {
+	w := writer{verdict: a.Deny(status, message)}
+	w.element(abi.FieldDenyCode, 0, code)
+	return w.verdict
+}
+
+// writer sets one output after the other, until the host refuses one.
+type writer struct{ verdict Verdict }
+
+// text sets a text, unless it is empty: then the default holds.
+func (w *writer) text(field abi.Field, value string) {
+	if value != "" {
+		w.element(field, 0, value)
 	}
-	return verdict(abi.FieldDenyMessage, host.Set(abi.FieldDenyMessage, 0, message))
+}
+
+func (w *writer) element(field abi.Field, index int, value string) {
+	if w.verdict == given {
+		w.verdict = verdict(field, host.Set(field, int32(index), value))
+	}
+}
+
+func (w *writer) number(field abi.Field, index int, value int64) {
+	if w.verdict == given {
+		w.verdict = verdict(field, host.SetElement(field, int32(index), value))
+	}
+}
+
+// budgets sets the three lists that budgets consist of. An element may not stand beyond the end of its list: what an
+// earlier budget leaves to the default is spelt out.
+func (w *writer) budgets(budgets []Budget) {
+	for i, b := range budgets {
+		w.number(abi.FieldAllowBudgetAmount, i, int64(b.Amount))
+		w.number(abi.FieldAllowBudgetPeriod, i, int64(b.Period))
+		if b.Timezone == "" {
+			b.Timezone = "UTC"
+		}
+		w.element(abi.FieldAllowBudgetTimezone, i, b.Timezone)
+	}
 }

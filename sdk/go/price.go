@@ -25,10 +25,10 @@ func (*Pricing) ProviderModel() []byte { return text(abi.FieldModel) }
 
 // Usage is how many units of each Dimension are used. It has at least NumDimensions elements, more if the host knows
 // more dimensions.
-func (*Pricing) Usage() []int64 { return answers.byDimension(abi.FieldUsage) }
+func (*Pricing) Usage() []int64 { return answers.padded(abi.FieldUsage, NumDimensions) }
 
 // Price is what a million units of each Dimension cost, as long as Usage. It is nil if the model has no price.
-func (*Pricing) Price() []NanoUSD { return asMoney(answers.byDimension(abi.FieldPrice)) }
+func (*Pricing) Price() []NanoUSD { return asMoney(answers.padded(abi.FieldPrice, NumDimensions)) }
 
 // Charge books the cost, from 0 to MaxCost. The breakdown says what of it each Dimension contributed; it may be nil,
 // and never adds up to more than the cost.

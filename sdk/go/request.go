@@ -1,6 +1,7 @@
 package sallyport
 
 import (
+	"bytes"
 	"iter"
 	"time"
 
@@ -75,11 +76,39 @@ func (Identity) Expired() bool {
 
 // Models are the aliases and chains that may be used, exact or "prefix*". None means all. The gateway enforces them
 // after authenticate.
-func (Identity) Models() iter.Seq[[]byte] {
+func (Identity) Models() iter.Seq[[]byte] { return elements(abi.FieldIdentityModels) }
+
+// DefaultModel is the model of requests that name none, nil without one.
+func (Identity) DefaultModel() []byte { return text(abi.FieldIdentityDefaultModel) }
+
+// Labels are the names and values that the operator put on the key.
+func (Identity) Labels() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for label := range elements(abi.FieldIdentityLabels) {
+			name, value, _ := bytes.Cut(label, []byte("="))
+			if !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
+// Limits are the bounds of the key itself, not those of its teams. It has at least NumLimits elements, each 0 if there is
+// no bound, more if the host knows more limits.
+func (Identity) Limits() []int64 {
+	if limits := answers.padded(abi.FieldIdentityLimits, NumLimits); limits != nil {
+		return limits
+	}
+	return noLimits[:]
+}
+
+var noLimits Limits
+
+func elements(field abi.Field) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := int32(0); ; i++ {
-			model, _ := answers.element(abi.FieldIdentityModels, i)
-			if model == nil || !yield(model) {
+			element, _ := answers.element(field, i)
+			if element == nil || !yield(element) {
 				return
 			}
 		}

@@ -49,15 +49,15 @@ func (h *fixed) SetInts(_ abi.Field, values []int64) int32 {
 	return h.code
 }
 
-func (h *fixed) GetInt(abi.Field) int64               { return h.number }
-func (h *fixed) Set(abi.Field, int32, string) int32   { return h.code }
-func (h *fixed) SetInt(abi.Field, int64) int32        { return h.code }
-func (h *fixed) IdentityLookup([]byte) int32          { return h.code }
-func (h *fixed) Log(int32, string) int32              { return 0 }
-func (h *fixed) Now() int64                           { return 0 }
-func (h *fixed) Random([]byte) int32                  { return h.code }
-func (h *fixed) Config(buf []byte) int32              { return h.GetNamed(0, "", buf) }
-func (h *fixed) ask(export func() int32) (code int32) { return host.Serve(h, export) }
+func (h *fixed) GetInt(abi.Field) int64                   { return h.number }
+func (h *fixed) Set(abi.Field, int32, string) int32       { return h.code }
+func (h *fixed) SetElement(abi.Field, int32, int64) int32 { return h.code }
+func (h *fixed) IdentityLookup([]byte) int32              { return h.code }
+func (h *fixed) Log(int32, string) int32                  { return 0 }
+func (h *fixed) Now() int64                               { return 0 }
+func (h *fixed) Random([]byte) int32                      { return h.code }
+func (h *fixed) Config(buf []byte) int32                  { return h.GetNamed(0, "", buf) }
+func (h *fixed) ask(export func() int32) (code int32)     { return host.Serve(h, export) }
 func (h *fixed) pricing(f func(*Pricing) Verdict) int32 {
 	return h.ask(func() int32 { return PriceResponse(f) })
 }
@@ -124,6 +124,22 @@ func TestDimensionsOfAnotherHost(t *testing.T) {
 	}
 }
 
+// A host that knows no limits at all leaves them at none.
+func TestLimitsOfAnotherHost(t *testing.T) {
+	for _, known := range []int{0, 1, NumLimits, NumLimits + 2} {
+		h := &fixed{list: slices.Repeat([]int64{60}, known)}
+		h.ask(func() int32 {
+			return ChooseStep(func(c *StepChoice) Verdict {
+				limits := c.Identity().Limits()
+				if len(limits) != max(known, NumLimits) || known > 0 && limits[0] != 60 || known <= 1 && limits[Concurrent] != 0 {
+					t.Errorf("of %d limits there are %v", known, limits)
+				}
+				return Pass
+			})
+		})
+	}
+}
+
 func TestNoPrice(t *testing.T) {
 	(&fixed{}).pricing(func(p *Pricing) Verdict {
 		if price := p.Price(); price != nil {
@@ -140,6 +156,7 @@ func TestRefusedOutputsFail(t *testing.T) {
 		"AllowAs":       func() Verdict { return new(Authentication).AllowAs(PolicyIdentity{ID: "x"}) },
 		"AllowAs empty": func() Verdict { return new(Authentication).AllowAs(PolicyIdentity{}) },
 		"Deny":          func() Verdict { return new(Authentication).Deny(401, "") },
+		"DenyWithCode":  func() Verdict { return new(Authentication).DenyWithCode(401, "a", "") },
 		"Choose":        func() Verdict { return new(StepChoice).Choose(0) },
 		"Stop":          func() Verdict { return new(StepChoice).Stop() },
 		"Charge":        func() Verdict { return new(Pricing).Charge(1, []NanoUSD{1}) },
@@ -182,6 +199,9 @@ func TestHooksAllocateNothing(t *testing.T) {
 				key, _, _ := a.Lookup()
 				for range key.Models() {
 					_ = key.Expired()
+				}
+				for range key.Labels() {
+					_ = key.Limits()[Concurrent]
 				}
 				_, _ = a.Header("x-team")
 				return a.Deny(403, "no")

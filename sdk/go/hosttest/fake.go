@@ -87,6 +87,12 @@ func (h *fake) identity(i Identity) {
 		h.ints[abi.FieldIdentityExpires] = []int64{i.Expires.UnixMilli()}
 	}
 	h.texts[abi.FieldIdentityModels] = i.Models
+	h.text(abi.FieldIdentityDefaultModel, i.DefaultModel)
+	h.ints[abi.FieldIdentityLimits] = i.Limits[:]
+	delete(h.texts, abi.FieldIdentityLabels)
+	for _, l := range i.Labels {
+		h.texts[abi.FieldIdentityLabels] = append(h.texts[abi.FieldIdentityLabels], l.Name+"="+l.Value)
+	}
 }
 
 // answer puts a value where the guest asked for it, by the rule of the contract.

@@ -21,13 +21,14 @@ type Authentication struct {
 	Allowed    *Identity                 // whom another policy let in: the policy is asked for a veto
 }
 
-// Authenticated is its answer: either an Identity, or a Status and a Message.
+// Authenticated is its answer: either an Identity, or a Status, a Message and a Code.
 type Authenticated struct {
 	Outcome
 
 	Identity *Identity // allowed; of the policy's own, KeyID is the ID that it set
 	Status   int       // denied
 	Message  string
+	Code     string
 }
 
 // Ask asks the policy's export authenticate.

@@ -43,9 +43,13 @@ type Request struct {
 type Identity struct {
 	KeyID, Name, Team string
 
-	State   sallyport.KeyState
-	Expires time.Time
-	Models  []string
+	State        sallyport.KeyState
+	Expires      time.Time
+	Models       []string
+	DefaultModel string
+	Labels       []sallyport.Label
+	Limits       sallyport.Limits
+	Budgets      []sallyport.Budget // of a policy's own identity; no policy can read them
 }
 
 // Outcome is what every hook's answer has.

@@ -47,13 +47,22 @@ func TestEveryFieldOfARequestIsRead(t *testing.T) {
 func TestEveryFieldOfAnIdentityIsRead(t *testing.T) {
 	who := hosttest.Identity{
 		KeyID: "k1", Name: "ci", Team: "research", State: sallyport.KeyDisabled, Models: []string{"coding", "claude-*"},
-		Expires: time.UnixMilli(1_800_000_000_123),
+		Expires: time.UnixMilli(1_800_000_000_123), DefaultModel: "coding",
+		Labels: []sallyport.Label{{Name: "env", Value: "a=b"}, {Name: "cost", Value: ""}},
+		Limits: sallyport.Limits{sallyport.RequestsPerMinute: 60, sallyport.MaxOutputTokens: 8192},
 	}
 	hosttest.Pricing{Identity: who}.Ask(pricing(func(p *sallyport.Pricing) sallyport.Verdict {
 		i := p.Identity()
 		var models []string
 		for m := range i.Models() {
 			models = append(models, string(m))
+		}
+		var labels []sallyport.Label
+		for name, value := range i.Labels() {
+			labels = append(labels, sallyport.Label{Name: string(name), Value: string(value)})
+		}
+		if string(i.DefaultModel()) != "coding" || !slices.Equal(labels, who.Labels) || !slices.Equal(i.Limits(), who.Limits[:]) {
+			t.Errorf("got %s %s %v", i.DefaultModel(), labels, i.Limits())
 		}
 		if string(i.KeyID()) != "k1" || string(i.Name()) != "ci" || string(i.Team()) != "research" ||
 			i.State() != sallyport.KeyDisabled || !i.Expires().Equal(who.Expires) || !slices.Equal(models, who.Models) {
@@ -156,6 +165,74 @@ func TestAuthenticate(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+// whole is an identity with everything that a policy can say of one.
+var whole = sallyport.PolicyIdentity{
+	ID: "u1", Name: "Ann", Team: "core", Models: []string{"coding", "claude-*"}, DefaultModel: "coding",
+	Expires: time.UnixMilli(1_800_000_000_000),
+	Labels:  []sallyport.Label{{Name: "env", Value: "prod"}, {Name: "note", Value: "a=b"}},
+	Limits:  sallyport.Limits{sallyport.RequestsPerMinute: 60, sallyport.Concurrent: 2},
+	Budgets: []sallyport.Budget{{Amount: 5e9}, {Amount: 50e9, Period: sallyport.PerMonth, Timezone: "Europe/Berlin"}},
+}
+
+func TestAllowAs(t *testing.T) {
+	got := hosttest.Authentication{}.Ask(authenticating(func(a *sallyport.Authentication) sallyport.Verdict { return a.AllowAs(whole) }))
+	if got.Failed != "" || got.Identity == nil {
+		t.Fatalf("got %+v", got)
+	}
+	i := got.Identity
+	if i.KeyID != "u1" || i.Name != "Ann" || i.Team != "core" || i.DefaultModel != "coding" || !i.Expires.Equal(whole.Expires) ||
+		!slices.Equal(i.Models, whole.Models) || !slices.Equal(i.Labels, whole.Labels) || i.Limits != whole.Limits {
+		t.Errorf("got %+v", i)
+	}
+	budgets := slices.Clone(whole.Budgets)
+	budgets[0].Timezone = "UTC"
+	if !slices.Equal(i.Budgets, budgets) {
+		t.Errorf("the budgets are %+v", i.Budgets)
+	}
+}
+
+func TestAllowAsOutOfRange(t *testing.T) {
+	facts := []struct {
+		name  string
+		spoil func(*sallyport.PolicyIdentity)
+	}{
+		{"no id", func(i *sallyport.PolicyIdentity) { i.ID = "" }},
+		{"a model without a name", func(i *sallyport.PolicyIdentity) { i.Models = []string{""} }},
+		{"a label without a name", func(i *sallyport.PolicyIdentity) { i.Labels = []sallyport.Label{{Value: "x"}} }},
+		{"17 labels", func(i *sallyport.PolicyIdentity) { i.Labels = slices.Repeat(i.Labels[:1], 17) }},
+		{"a limit below 0", func(i *sallyport.PolicyIdentity) { i.Limits[sallyport.Concurrent] = -1 }},
+		{"a limit over the most", func(i *sallyport.PolicyIdentity) { i.Limits[sallyport.TokensPerDay] = 1e15 + 1 }},
+		{"a budget below 0", func(i *sallyport.PolicyIdentity) { i.Budgets = []sallyport.Budget{{Amount: -1}} }},
+		{"a budget over the most", func(i *sallyport.PolicyIdentity) { i.Budgets = []sallyport.Budget{{Amount: 1e18 + 1}} }},
+		{"a period that is none", func(i *sallyport.PolicyIdentity) { i.Budgets = []sallyport.Budget{{Period: 4}} }},
+		{"a time zone that is none", func(i *sallyport.PolicyIdentity) { i.Budgets = []sallyport.Budget{{Timezone: "Mars/Base"}} }},
+		{"the machine's time zone", func(i *sallyport.PolicyIdentity) { i.Budgets = []sallyport.Budget{{Timezone: "Local"}} }},
+		{"two budgets alike", func(i *sallyport.PolicyIdentity) { i.Budgets = slices.Repeat(i.Budgets[:1], 2) }},
+		{"9 budgets", func(i *sallyport.PolicyIdentity) { i.Budgets = slices.Repeat(i.Budgets[:1], 9) }},
+	}
+	for _, f := range facts {
+		t.Run(f.name, func(t *testing.T) {
+			who := whole
+			f.spoil(&who)
+			got := hosttest.Authentication{}.Ask(authenticating(func(a *sallyport.Authentication) sallyport.Verdict { return a.AllowAs(who) }))
+			if got.Failed == "" {
+				t.Errorf("got %+v, want a failure", got.Identity)
+			}
+		})
+	}
+}
+
+func TestDenyWithCode(t *testing.T) {
+	for code, denied := range map[string]bool{"quota_2": true, "": false, "Quota": false, "a b": false, strings.Repeat("x", 65): false} {
+		got := hosttest.Authentication{}.Ask(authenticating(func(a *sallyport.Authentication) sallyport.Verdict {
+			return a.DenyWithCode(429, code, "Not now.")
+		}))
+		if denied != (got.Failed == "") || denied && (got.Status != 429 || got.Code != code || got.Message != "Not now.") {
+			t.Errorf("%q: got %+v", code, got)
+		}
 	}
 }
 

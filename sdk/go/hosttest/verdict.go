@@ -4,6 +4,7 @@ package hosttest
 
 import (
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -12,35 +13,57 @@ import (
 	"github.com/sallyport-dev/sallyport/sdk/go/internal/abi"
 )
 
-// Caps of what a policy sets, in bytes and elements.
+// Caps of what a policy sets, in bytes, elements and units.
 const (
 	maxName    = 128
-	maxModels  = 64
+	maxDefault = 256
 	maxMessage = 512
+	maxCode    = 64
+	maxModels  = 64
+	maxLabels  = 16
+	maxBudgets = 8
+	maxLimit   = 1_000_000_000_000_000
+	maxAmount  = 1_000_000_000_000_000_000
 )
 
-func (h *fake) Set(field abi.Field, index int32, value string) int32 {
-	most, elements := maxName, int32(1)
+// text is what a text may be, or each of a list of them.
+type text struct {
+	most     int // bytes
+	elements int
+	valid    func(string) bool // beside being printable; nil: anything
+}
+
+func textOf(field abi.Field) text {
 	switch field {
 	case abi.FieldDenyMessage:
-		most = maxMessage
+		return text{maxMessage, 1, nil}
+	case abi.FieldDenyCode:
+		return text{maxCode, 1, isCode}
+	case abi.FieldAllowID:
+		return text{maxName, 1, isSomething}
+	case abi.FieldAllowDefaultModel:
+		return text{maxDefault, 1, nil}
 	case abi.FieldAllowModels:
-		elements = maxModels
+		return text{maxName, maxModels, isSomething}
+	case abi.FieldAllowLabels:
+		return text{maxName, maxLabels, isLabel}
+	case abi.FieldAllowBudgetTimezone:
+		return text{maxName, maxBudgets, isZone}
+	default: // allow.name, allow.team
+		return text{maxName, 1, nil}
 	}
-	list := h.setTexts[field]
-	empty := value == "" && (field == abi.FieldAllowID || field == abi.FieldAllowModels)
-	if index < 0 || index >= elements || int(index) > len(list) || empty || len(value) > most || !isPrintable(value) {
-		return h.refuse(field)
-	}
-	if int(index) == len(list) {
-		list = append(list, "")
-	}
-	list[index] = value
-	h.setTexts[field] = list
-	if elements > 1 {
-		return 0 // one good element mends no bad one
-	}
-	return h.accept(field)
+}
+
+func isSomething(value string) bool { return value != "" }
+func isLabel(value string) bool     { return strings.Index(value, "=") > 0 }
+
+func isCode(value string) bool {
+	return value != "" && strings.Trim(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+func isZone(value string) bool {
+	_, err := time.LoadLocation(value)
+	return err == nil && value != "" && value != "Local"
 }
 
 func isPrintable(value string) bool {
@@ -52,13 +75,36 @@ func isPrintable(value string) bool {
 	return utf8.ValidString(value)
 }
 
-func (h *fake) SetInt(field abi.Field, value int64) int32 {
-	ok := false
+func (h *fake) Set(field abi.Field, index int32, value string) int32 {
+	list, may := h.setTexts[field], textOf(field)
+	if index < 0 || int(index) >= may.elements || int(index) > len(list) || len(value) > may.most || !isPrintable(value) ||
+		may.valid != nil && !may.valid(value) {
+		return h.refuse(field)
+	}
+	if int(index) == len(list) {
+		list = append(list, "")
+	}
+	list[index] = value
+	h.setTexts[field] = list
+	if may.elements > 1 {
+		return 0 // one good element mends no bad one
+	}
+	return h.accept(field)
+}
+
+func (h *fake) SetElement(field abi.Field, index int32, value int64) int32 {
+	elements, ok := 1, false
 	switch field {
 	case abi.FieldAllowHandle:
 		ok = value >= 1 && value <= int64(len(h.found))
 	case abi.FieldAllowExpires:
 		ok = value >= 1
+	case abi.FieldAllowLimits:
+		elements, ok = sallyport.NumLimits, value >= 0 && value <= maxLimit
+	case abi.FieldAllowBudgetAmount:
+		elements, ok = maxBudgets, value >= 0 && value <= maxAmount
+	case abi.FieldAllowBudgetPeriod:
+		elements, ok = maxBudgets, value >= int64(sallyport.PerDay) && value <= int64(sallyport.InTotal)
 	case abi.FieldDenyStatus:
 		ok = value >= 400 && value <= 499 || value == 503
 	case abi.FieldChosenStep:
@@ -67,20 +113,28 @@ func (h *fake) SetInt(field abi.Field, value int64) int32 {
 		ok = value == 0 || value == 1 && h.attempt > 1
 	case abi.FieldCost:
 		ok = value >= 0 && value <= int64(sallyport.MaxCost)
+	case abi.FieldCostBreakdown:
+		elements, ok = sallyport.NumDimensions, value >= 0 && value <= int64(sallyport.MaxCost)
 	}
-	if !ok {
+	if !ok || index < 0 || int(index) >= elements {
 		return h.refuse(field)
 	}
-	h.setInts[field] = []int64{value}
+	for len(h.setInts[field]) <= int(index) {
+		h.setInts[field] = append(h.setInts[field], 0)
+	}
+	h.setInts[field][index] = value
+	if elements > 1 {
+		return 0
+	}
 	return h.accept(field)
 }
 
 func (h *fake) SetInts(field abi.Field, values []int64) int32 {
-	bad := func(v int64) bool { return v < 0 || v > int64(sallyport.MaxCost) }
-	if len(values) > sallyport.NumDimensions || slices.ContainsFunc(values, bad) {
-		return h.refuse(field)
+	for i, value := range values {
+		if code := h.SetElement(field, int32(i), value); code != 0 {
+			return code
+		}
 	}
-	h.setInts[field] = slices.Clone(values)
 	return 0
 }
 
@@ -136,10 +190,12 @@ func (h *fake) authenticated(got *Authenticated) string {
 		return "the policy allowed a stored identity, and described one of its own"
 	case denied:
 		got.Status, got.Message = int(h.number(abi.FieldDenyStatus)), h.written(abi.FieldDenyMessage)
+		got.Code = h.written(abi.FieldDenyCode)
 	case stored:
 		got.Identity = &h.found[h.number(abi.FieldAllowHandle)-1]
 	case own:
 		got.Identity = h.own()
+		return h.budgets(got.Identity)
 	default:
 		return "the policy neither allowed nor denied"
 	}
@@ -152,6 +208,13 @@ func (h *fake) own() *Identity {
 		Name:   h.written(abi.FieldAllowName),
 		Team:   h.written(abi.FieldAllowTeam),
 		Models: h.setTexts[abi.FieldAllowModels],
+
+		DefaultModel: h.written(abi.FieldAllowDefaultModel),
+	}
+	copy(i.Limits[:], h.setInts[abi.FieldAllowLimits])
+	for _, label := range h.setTexts[abi.FieldAllowLabels] {
+		name, value, _ := strings.Cut(label, "=")
+		i.Labels = append(i.Labels, sallyport.Label{Name: name, Value: value})
 	}
 	if i.Name == "" {
 		i.Name = i.KeyID
@@ -160,6 +223,29 @@ func (h *fake) own() *Identity {
 		i.Expires = time.UnixMilli(ms)
 	}
 	return i
+}
+
+// budgets puts the three lists together and returns what is wrong with them.
+func (h *fake) budgets(i *Identity) string {
+	amounts, periods, zones := h.setInts[abi.FieldAllowBudgetAmount], h.setInts[abi.FieldAllowBudgetPeriod], h.setTexts[abi.FieldAllowBudgetTimezone]
+	if len(periods) > len(amounts) || len(zones) > len(amounts) {
+		return "the policy described a budget without an amount"
+	}
+	for n, amount := range amounts {
+		b := sallyport.Budget{Amount: sallyport.NanoUSD(amount), Timezone: "UTC"}
+		if n < len(periods) {
+			b.Period = sallyport.Period(periods[n])
+		}
+		if n < len(zones) {
+			b.Timezone = zones[n]
+		}
+		same := func(other sallyport.Budget) bool { return other.Period == b.Period && other.Timezone == b.Timezone }
+		if slices.ContainsFunc(i.Budgets, same) {
+			return "the policy set two budgets of the same period and time zone"
+		}
+		i.Budgets = append(i.Budgets, b)
+	}
+	return ""
 }
 
 func (h *fake) stepChosen(got *StepChosen) string {

@@ -46,6 +46,9 @@ const (
 	FieldIdentityState        Field = 43   // identity.state: i64
 	FieldIdentityExpires      Field = 44   // identity.expires: i64
 	FieldIdentityModels       Field = 45   // identity.models: list of bytes
+	FieldIdentityLabels       Field = 46   // identity.labels: list of bytes
+	FieldIdentityLimits       Field = 47   // identity.limits: list of i64
+	FieldIdentityDefaultModel Field = 48   // identity.default_model: bytes
 	FieldChain                Field = 60   // chain: bytes
 	FieldStepCount            Field = 61   // step.count: i64
 	FieldAttempt              Field = 62   // attempt: i64
@@ -67,8 +70,15 @@ const (
 	FieldAllowTeam            Field = 1003 // allow.team: bytes
 	FieldAllowModels          Field = 1004 // allow.models: list of bytes
 	FieldAllowExpires         Field = 1005 // allow.expires: i64
+	FieldAllowLimits          Field = 1006 // allow.limits: list of i64
+	FieldAllowBudgetAmount    Field = 1007 // allow.budget_amount: list of i64
+	FieldAllowBudgetPeriod    Field = 1008 // allow.budget_period: list of i64
+	FieldAllowBudgetTimezone  Field = 1009 // allow.budget_timezone: list of bytes
 	FieldDenyStatus           Field = 1010 // deny.status: i64
 	FieldDenyMessage          Field = 1011 // deny.message: bytes
+	FieldDenyCode             Field = 1012 // deny.code: bytes
+	FieldAllowDefaultModel    Field = 1013 // allow.default_model: bytes
+	FieldAllowLabels          Field = 1014 // allow.labels: list of bytes
 	FieldChosenStep           Field = 1020 // chosen_step: i64
 	FieldStop                 Field = 1021 // stop: i64
 	FieldCost                 Field = 1030 // cost: i64
@@ -114,6 +124,12 @@ func (f Field) Name() string {
 		return "identity.expires"
 	case FieldIdentityModels:
 		return "identity.models"
+	case FieldIdentityLabels:
+		return "identity.labels"
+	case FieldIdentityLimits:
+		return "identity.limits"
+	case FieldIdentityDefaultModel:
+		return "identity.default_model"
 	case FieldChain:
 		return "chain"
 	case FieldStepCount:
@@ -156,10 +172,24 @@ func (f Field) Name() string {
 		return "allow.models"
 	case FieldAllowExpires:
 		return "allow.expires"
+	case FieldAllowLimits:
+		return "allow.limits"
+	case FieldAllowBudgetAmount:
+		return "allow.budget_amount"
+	case FieldAllowBudgetPeriod:
+		return "allow.budget_period"
+	case FieldAllowBudgetTimezone:
+		return "allow.budget_timezone"
 	case FieldDenyStatus:
 		return "deny.status"
 	case FieldDenyMessage:
 		return "deny.message"
+	case FieldDenyCode:
+		return "deny.code"
+	case FieldAllowDefaultModel:
+		return "allow.default_model"
+	case FieldAllowLabels:
+		return "allow.labels"
 	case FieldChosenStep:
 		return "chosen_step"
 	case FieldStop:

@@ -16,7 +16,7 @@ type Host interface {
 	GetNamed(field abi.Field, name string, buf []byte) int32
 	Set(field abi.Field, index int32, value string) int32
 	SetInts(field abi.Field, values []int64) int32
-	SetInt(field abi.Field, value int64) int32
+	SetElement(field abi.Field, index int32, value int64) int32
 	IdentityLookup(digest []byte) int32
 	Log(level int32, line string) int32
 	Now() int64
@@ -68,7 +68,12 @@ func Set(field abi.Field, index int32, value string) int32 { return current().Se
 func SetInts(field abi.Field, values []int64) int32 { return current().SetInts(field, values) }
 
 // SetInt writes a number.
-func SetInt(field abi.Field, value int64) int32 { return current().SetInt(field, value) }
+func SetInt(field abi.Field, value int64) int32 { return current().SetElement(field, 0, value) }
+
+// SetElement writes an element of a list of numbers.
+func SetElement(field abi.Field, index int32, value int64) int32 {
+	return current().SetElement(field, index, value)
+}
 
 // IdentityLookup finds a stored key.
 func IdentityLookup(digest []byte) int32 { return current().IdentityLookup(digest) }

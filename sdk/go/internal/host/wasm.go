@@ -37,6 +37,11 @@ func SetInts(field abi.Field, values []int64) int32 {
 // SetInt writes a number.
 func SetInt(field abi.Field, value int64) int32 { return setInt(int32(field), 0, value) }
 
+// SetElement writes an element of a list of numbers.
+func SetElement(field abi.Field, index int32, value int64) int32 {
+	return setInt(int32(field), index, value)
+}
+
 // IdentityLookup returns a handle or a code.
 func IdentityLookup(digest []byte) int32 {
 	return identityLookup(unsafe.Pointer(unsafe.SliceData(digest)), uint32(len(digest)))
