@@ -14,10 +14,11 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      := CGO_ENABLED=0 go
 TOOLS   := $(CURDIR)/.tools/bin
 GUEST   := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags="-s -w"
-MODULES := . sdk/go plugins/default examples/policy-go
+MODULES := . sdk/go plugins/default examples/policy-go examples/jwt examples/office-hours
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree fuzz bench deps deps-c deps-e2e clean
+.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree fuzz bench deps \
+  deps-policies deps-c deps-rust deps-as deps-e2e clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,7 +58,7 @@ vet: build ## go vet in every module
 	for m in $(MODULES); do (cd $$m && go vet ./...); done
 	go vet -tags e2e ./e2e/...
 
-race: build deps-c ## the main module's tests under the race detector, without those that only compile much
+race: build deps-policies ## the main module's tests under the race detector, without those that only compile much
 	go test -race -short -shuffle=on ./...
 
 vuln: $(TOOLS)/govulncheck ## known vulnerabilities in what is called
@@ -74,11 +75,21 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: build ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
-deps: deps-c deps-e2e ## everything that the tests need beside Go
+deps: deps-policies deps-e2e ## everything that the tests need beside Go
+
+deps-policies: deps-c deps-rust deps-as ## the toolchains of all SDKs
 
 deps-c: ## clang and wasm-ld from Debian, for the policies in C
 	@command -v clang >/dev/null && command -v wasm-ld >/dev/null || { \
 	  echo "installing clang and lld"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y clang lld >/dev/null; }
+
+deps-rust: ## rustc with its wasm32 library from Debian, for the policies in Rust
+	@[ -d /usr/lib/rustlib/wasm32-unknown-unknown/lib ] || { echo "installing rustc and its wasm32 library"; \
+	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y rustc libstd-rust-dev-wasm32 lld >/dev/null; }
+
+deps-as: ## the AssemblyScript compiler from npm, for the policies in AssemblyScript
+	@[ -x sdk/assemblyscript/node_modules/.bin/asc ] || { echo "installing AssemblyScript"; \
+	  cd sdk/assemblyscript && npm ci --silent --no-audit --no-fund; }
 
 deps-e2e: ## the official SDKs, from npm and PyPI, and curl
 	@command -v curl >/dev/null || { echo "installing curl"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y curl >/dev/null; }
@@ -93,4 +104,4 @@ $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) go install $(GOVULNCHECK)
 
 clean: ## remove what was built
-	rm -rf bin .tools plugins/dist/*.wasm e2e/node/node_modules e2e/python/.venv
+	rm -rf bin .tools plugins/dist/*.wasm e2e/node/node_modules e2e/python/.venv sdk/assemblyscript/node_modules sdk/conformance/out
