@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// Store keeps the ledger: a journal of numbered segments, and rows. Package state implements it. Append and Write are
-// called by one goroutine at a time each, everything else by many.
+// Store keeps the ledger: a journal of numbered segments, and rows. Package state implements it. Append is called by
+// one goroutine at a time, everything else by many.
 type Store interface {
 	// Append writes the next segment of the journal; the numbers begin at 1. When it returns nil the segment survives
 	// the end of the process; with sync, a power failure too. An error means that it is not there.

@@ -84,7 +84,11 @@ func (m *Memory) Write(rows iter.Seq2[string, []byte]) error {
 		return m.broken
 	}
 	for key, value := range rows {
-		m.rows[key] = slices.Clone(value)
+		if value == nil {
+			delete(m.rows, key)
+		} else {
+			m.rows[key] = slices.Clone(value)
+		}
 	}
 	return nil
 }
