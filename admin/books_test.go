@@ -134,10 +134,10 @@ func TestExportGolden(t *testing.T) {
 {"request_id":"req_1","attempt":1,"time":"2026-11-21T08:16:30.5Z","settled":"2026-11-21T08:17:30.5Z","key":"ci","key_id":"key_1","team":"research","model":"coding","provider":"deepseek","provider_model":"v4","state":"settled","basis":"interrupted","flags":["overrun","unpriced"],"reserved_nano_usd":9000,"cost_nano_usd":9001,"usage":{}}
 {"request_id":"req_2","attempt":1,"time":"2026-11-21T08:17:30.5Z","key":"ci","key_id":"key_1","team":"research","model":"coding","provider":"deepseek","provider_model":"v4","state":"open","basis":"pending","flags":[],"reserved_nano_usd":9000,"cost_nano_usd":0,"usage":{}}
 `,
-		CSV: `request_id,attempt,time,settled,key,key_id,team,model,provider,provider_model,state,basis,flags,reserved_nano_usd,cost_nano_usd,usage_input,usage_output,usage_cache_read,usage_cache_write_5m,usage_cache_write_1h,usage_reasoning,usage_audio_input,usage_audio_output,usage_image,usage_requests
-req_0,1,2026-11-21T08:15:30.5Z,2026-11-21T08:15:31.5Z,ci,key_1,research,coding,deepseek,v4,settled,authoritative,,9000,4100,12,7,0,0,0,0,0,0,0,1
-req_1,1,2026-11-21T08:16:30.5Z,2026-11-21T08:17:30.5Z,ci,key_1,research,coding,deepseek,v4,settled,interrupted,overrun unpriced,9000,9001,0,0,0,0,0,0,0,0,0,0
-req_2,1,2026-11-21T08:17:30.5Z,,ci,key_1,research,coding,deepseek,v4,open,pending,,9000,0,0,0,0,0,0,0,0,0,0,0
+		CSV: `request_id,attempt,time,settled,key,key_id,team,model,provider,provider_model,state,basis,flags,reserved_nano_usd,cost_nano_usd,usage_input,usage_output,usage_cache_read,usage_cache_write_5m,usage_cache_write_1h,usage_reasoning,usage_audio_input,usage_audio_output,usage_image,usage_requests,usage_cache_read_audio,usage_image_output
+req_0,1,2026-11-21T08:15:30.5Z,2026-11-21T08:15:31.5Z,ci,key_1,research,coding,deepseek,v4,settled,authoritative,,9000,4100,12,7,0,0,0,0,0,0,0,1,0,0
+req_1,1,2026-11-21T08:16:30.5Z,2026-11-21T08:17:30.5Z,ci,key_1,research,coding,deepseek,v4,settled,interrupted,overrun unpriced,9000,9001,0,0,0,0,0,0,0,0,0,0,0,0
+req_2,1,2026-11-21T08:17:30.5Z,,ci,key_1,research,coding,deepseek,v4,open,pending,,9000,0,0,0,0,0,0,0,0,0,0,0,0,0
 `}
 	h := Handler(options(testBooks(t), testToken))
 	for format, text := range want {

@@ -143,7 +143,7 @@ type KeyChange struct {
 // the models exist, and the bounds of what a key may hold.
 func (c *KeyChange) Apply(k *identity.Key) error {
 	t := terms{k.Models, k.Labels, k.Limits, k.Budgets}
-	if err := c.TermsChange.apply(&t); err != nil {
+	if err := c.apply(&t); err != nil {
 		return err
 	}
 	c.Team.apply(&k.Team)

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +17,9 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/ledger"
 )
 
 // described is the description, as it is served.
@@ -67,6 +73,49 @@ func TestDescriptionHasEveryRoute(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What has a closed set of names in the gateway has the same one in the description.
+func TestDescriptionNamesEverything(t *testing.T) {
+	schemas := mustDescribed(t).Components.Schemas
+	properties := func(schema string) []string { return slices.Collect(maps.Keys(schemas[schema].Value.Properties)) }
+	enum := func(s *openapi3.Schema) (names []string) {
+		for _, name := range s.Enum {
+			names = append(names, fmt.Sprint(name))
+		}
+		return names
+	}
+	attempt := schemas["Attempt"].Value.Properties
+	facts := []struct {
+		what      string
+		got, want []string
+	}{
+		{"limits", properties("Limits"), limitNames()},
+		{"limits to change", properties("LimitsChange"), limitNames()},
+		{"dimensions", properties("Usage"), namesOf(abi.Dimension(0))},
+		{"periods", enum(schemas["Budget"].Value.Properties["per"].Value), periodNames()},
+		{"states", enum(attempt["state"].Value), namesOf(ledger.State(0))},
+		{"bases", enum(attempt["basis"].Value), namesOf(ledger.Basis(0))},
+		{"flags", enum(attempt["flags"].Value.Items.Value), ledger.Flags(0xff).Names()},
+	}
+	for _, f := range facts {
+		slices.Sort(f.got)
+		slices.Sort(f.want)
+		if !slices.Equal(f.got, f.want) {
+			t.Errorf("%s: described are %q, there are %q", f.what, f.got, f.want)
+		}
+	}
+}
+
+// namesOf returns the names of all values from first on.
+func namesOf[T interface {
+	~uint8
+	String() string
+}](first T) (names []string) {
+	for v := first; v.String() != "unknown"; v++ {
+		names = append(names, v.String())
+	}
+	return names
 }
 
 // conform compares an answer with the description, and a request that was granted, too.

@@ -76,7 +76,7 @@ type TeamChange struct {
 // the models exist, and the bounds of what a team may hold.
 func (c *TeamChange) Apply(team *identity.Team) error {
 	t := terms{team.Models, team.Labels, team.Limits, team.Budgets}
-	if err := c.TermsChange.apply(&t); err != nil {
+	if err := c.apply(&t); err != nil {
 		return err
 	}
 	c.Parent.apply(&team.Parent)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -44,7 +45,9 @@ func writeTo(c *cobra.Command, target string, write func(io.Writer) error) (err 
 		return write(c.OutOrStdout())
 	}
 	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
-	if err != nil {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("writing %s: %w", target, failed.Err) // nobody knows the other name
+	} else if err != nil {
 		return err
 	}
 	defer func() {
@@ -78,12 +81,13 @@ func newRestore() *cobra.Command {
 			"refused, and leaves nothing behind. - is the standard input.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			options := state.Options{Log: slog.New(slog.DiscardHandler)}
 			if data == "" {
 				snapshot, err := loadForControl(file)
 				if err != nil {
 					return err
 				}
-				data = snapshot.Data
+				data, options = snapshot.Data, stateOptions(snapshot, options.Log)
 			}
 			from := c.InOrStdin()
 			if args[0] != stdin {
@@ -94,7 +98,7 @@ func newRestore() *cobra.Command {
 				defer f.Close()
 				from = f
 			}
-			err := state.Restore(c.Context(), data, bufio.NewReaderSize(from, 1<<20), state.Options{Log: slog.New(slog.DiscardHandler)})
+			err := state.Restore(c.Context(), data, bufio.NewReaderSize(from, 1<<20), options)
 			if err != nil {
 				return err
 			}

@@ -66,7 +66,7 @@ func openControl(ctx context.Context, file string) (*control, error) {
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, fmt.Errorf("asking the gateway at %s: %w", c.Admin.Listen, err)
 	}
-	s, err := state.Open(c.Data, state.Options{Log: slog.New(slog.DiscardHandler)})
+	s, err := state.Open(c.Data, stateOptions(c, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, fmt.Errorf("no gateway answers at %s; opening the data folder %s: %w", c.Admin.Listen, c.Data, err)
 	}

@@ -188,6 +188,9 @@ func (k *keyring) RotateKey(ctx context.Context, idOrName string, grace time.Dur
 	if err != nil {
 		return identity.Key{}, "", explainState("key", idOrName, err)
 	}
+	if old.State == abi.KeyRevoked {
+		return identity.Key{}, "", fmt.Errorf("%w: key %q is revoked for good", admin.ErrConflict, old.Name)
+	}
 	fresh, secret, err := identity.Reissue(old, grace, time.Now(), rand.Reader)
 	if err != nil {
 		return identity.Key{}, "", err
@@ -208,7 +211,7 @@ func explainState(kind, name string, err error) error {
 	case errors.Is(err, state.ErrExists):
 		return fmt.Errorf("%w: there is a %s %q already", admin.ErrConflict, kind, name)
 	case errors.Is(err, state.ErrRevoked):
-		return fmt.Errorf("%w: %s %q: %w, for good", admin.ErrConflict, kind, name, err)
+		return fmt.Errorf("%w: %w", admin.ErrConflict, err)
 	case errors.Is(err, state.ErrDiskFull), errors.Is(err, state.ErrReadOnly):
 		return fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 	}

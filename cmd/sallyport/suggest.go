@@ -1,8 +1,6 @@
 package main
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // didYouMean returns a hint at the known name that an unknown one is most likely a misspelling of, to be put behind a
 // message; "" if none is near.
@@ -19,9 +17,10 @@ func didYouMean(unknown string, known []string) string {
 	return fmt.Sprintf(", did you mean %q?", best)
 }
 
-// distance counts the bytes that have to be inserted, removed or replaced to turn a into b.
+// distance counts the bytes that have to be inserted, removed, replaced or swapped with their neighbour to turn a into
+// b (optimal string alignment).
 func distance(a, b string) int {
-	above := make([]int, len(b)+1)
+	before, above := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range above {
 		above[j] = j
 	}
@@ -34,8 +33,11 @@ func distance(a, b string) int {
 				replace++
 			}
 			row[j] = min(above[j]+1, row[j-1]+1, replace)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
 		}
-		above = row
+		before, above = above, row
 	}
 	return above[len(b)]
 }

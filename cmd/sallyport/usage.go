@@ -123,12 +123,12 @@ func writeUsageCSV(out io.Writer, by []string, totals []ledger.Total) error {
 	if slices.Contains(columns, admin.ByKey) {
 		names = append(names, "key_id")
 	}
-	names = append(names, "attempts")
+	names = append(names, "attempts", "cost_nano_usd")
 	for d := range abi.NumDimensions {
 		names = append(names, "usage_"+d.String())
 	}
 	w := csv.NewWriter(out)
-	if err := w.Write(append(names, "cost_nano_usd")); err != nil {
+	if err := w.Write(names); err != nil {
 		return err
 	}
 	for i := range totals {
@@ -139,11 +139,11 @@ func writeUsageCSV(out io.Writer, by []string, totals []ledger.Total) error {
 		if slices.Contains(columns, admin.ByKey) {
 			cells = append(cells, admin.Inert(totals[i].KeyID))
 		}
-		cells = append(cells, strconv.FormatInt(totals[i].Attempts, 10))
+		cells = append(cells, strconv.FormatInt(totals[i].Attempts, 10), strconv.FormatInt(int64(totals[i].Cost), 10))
 		for _, n := range totals[i].Usage {
 			cells = append(cells, strconv.FormatInt(n, 10))
 		}
-		if err := w.Write(append(cells, strconv.FormatInt(int64(totals[i].Cost), 10))); err != nil {
+		if err := w.Write(cells); err != nil {
 			return err
 		}
 	}
