@@ -39,23 +39,11 @@ func (v value) prefix() string {
 
 // baseURL reads the address of a provider.
 func (v value) baseURL(p *Provider) {
-	s, ok := v.plain()
-	if !ok {
-		return
-	}
-	// Messages do not quote the URL, and not what url.Parse says of it: people put credentials into URLs.
-	u, err := url.Parse(s)
+	s, u, ok := v.httpURL("credentials go into api_key")
 	switch {
-	case err != nil || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
-		v.fail("must be a URL that begins with https:// or http://")
-	case u.User != nil:
-		v.fail("must not hold a user or a password: credentials go into api_key")
+	case !ok:
 	case strings.ContainsAny(s, "?#"):
 		v.fail("must not hold a query or a fragment: use query")
-	case !isHost(u.Hostname()):
-		v.fail("must name a host")
-	case !hasGoodPort(u):
-		v.fail("must have a port from 1 to 65535, or none")
 	default:
 		p.TLS, p.HostHeader = u.Scheme == "https", u.Host
 		port := u.Port()
@@ -65,6 +53,28 @@ func (v value) baseURL(p *Provider) {
 		p.Host = net.JoinHostPort(u.Hostname(), port)
 		v.basePath(p, s)
 	}
+}
+
+// httpURL reads an absolute URL. secrets says where a user and a password belong, which it must not hold. Messages do
+// not quote the URL, and not what url.Parse says of it: people put credentials into URLs.
+func (v value) httpURL(secrets string) (s string, u *url.URL, ok bool) {
+	if s, ok = v.plain(); !ok {
+		return "", nil, false
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
+		v.fail("must be a URL that begins with https:// or http://")
+	case u.User != nil:
+		v.fail("must not hold a user or a password: %s", secrets)
+	case !isHost(u.Hostname()):
+		v.fail("must name a host")
+	case !hasGoodPort(u):
+		v.fail("must have a port from 1 to 65535, or none")
+	default:
+		return s, u, true
+	}
+	return "", nil, false
 }
 
 // basePath takes the path of a base URL as it is written: a provider sees its own spelling.

@@ -63,7 +63,7 @@ func (v value) catalogueID() string {
 		return ""
 	}
 	if ids := catalogue.Providers(); !slices.Contains(ids, id) {
-		v.fail("the catalogue of prices has no provider %s%s", quote(v.written()), didYouMean(v.written(), ids))
+		v.fail("the catalogue of prices has no provider %s%s", quote(v.written()), DidYouMean(v.written(), ids))
 		return ""
 	}
 	return id

@@ -38,7 +38,7 @@ func (v value) strategy() {
 	case slices.Contains(later, s):
 		v.fail("the strategy %s is not supported by this version yet", quote(v.written()))
 	default:
-		v.fail("must be %s%s", built, didYouMean(v.written(), []string{built}))
+		v.fail("must be %s%s", built, DidYouMean(v.written(), []string{built}))
 	}
 }
 
@@ -95,7 +95,7 @@ func (l *loading) stepModel(v value, c *Chain) *Chain {
 	alias := l.snapshot.Chains[name]
 	switch {
 	case alias == nil:
-		v.fail("there is no model with the alias %s%s", quote(v.written()), didYouMean(v.written(), known(l.snapshot.Chains)))
+		v.fail("there is no model with the alias %s%s", quote(v.written()), DidYouMean(v.written(), known(l.snapshot.Chains)))
 		return nil
 	case !alias.Alias:
 		v.fail("%s is a chain: a step names an alias", quote(v.written()))

@@ -40,7 +40,7 @@ func (l *loading) keySecret(v value) string {
 func (l *loading) keyTeam(v value) string {
 	team, ok := v.text()
 	if _, found := l.teamNames[team]; ok && !found {
-		v.fail("there is no team %s%s", quote(v.written()), didYouMean(v.written(), known(l.teamNames)))
+		v.fail("there is no team %s%s", quote(v.written()), DidYouMean(v.written(), known(l.teamNames)))
 	}
 	return team
 }
@@ -57,7 +57,7 @@ func (l *loading) allowedModels(v value) []string {
 		}
 		_, exact := l.modelNames[s]
 		if _, prefix := strings.CutSuffix(s, "*"); !exact && (!prefix || strings.Count(s, "*") > 1) {
-			v.fail("there is no alias or chain %s%s", quote(v.written()), didYouMean(v.written(), known(l.modelNames)))
+			v.fail("there is no alias or chain %s%s", quote(v.written()), DidYouMean(v.written(), known(l.modelNames)))
 		}
 		models = append(models, s)
 	})
@@ -78,7 +78,7 @@ func (l *loading) defaultModel(v value, k *Key) string {
 		return ""
 	}
 	if _, found := l.modelNames[name]; !found {
-		v.fail("there is no alias or chain %s%s", quote(v.written()), didYouMean(v.written(), known(l.modelNames)))
+		v.fail("there is no alias or chain %s%s", quote(v.written()), DidYouMean(v.written(), known(l.modelNames)))
 		return ""
 	}
 	if !mayUse(k.Models, name) {

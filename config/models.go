@@ -72,7 +72,7 @@ func (v value) provider() *Provider {
 	}
 	p, found := v.load.providers[name]
 	if !found {
-		v.fail("there is no provider %s%s", quote(v.written()), didYouMean(v.written(), known(v.load.providers)))
+		v.fail("there is no provider %s%s", quote(v.written()), DidYouMean(v.written(), known(v.load.providers)))
 	}
 	return p
 }

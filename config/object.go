@@ -56,7 +56,7 @@ func (v value) entries(names []string) map[string]value {
 			found[name] = child
 			return
 		}
-		v.load.report(key, v.path, "unknown field %s%s", quote(name), didYouMean(name, names))
+		v.load.report(key, v.path, "unknown field %s%s", quote(name), DidYouMean(name, names))
 	})
 	return found
 }

@@ -118,6 +118,9 @@ func (v value) grants(g *Grants) {
 		optional("identities", func(v value) {
 			_, g.Identities = v.choice("read")
 		}),
+		optional("kv", func(v value) {
+			_, g.KV = v.choice("own")
+		}),
 		optional("inputs", func(v value) {
 			v.items(func(v value) {
 				if s, ok := v.text(); ok && v.input(s) {
@@ -125,7 +128,7 @@ func (v value) grants(g *Grants) {
 				}
 			})
 		}),
-	}, "kv")
+	})
 }
 
 // credentialHeaders carry what the grant "credential" is for.

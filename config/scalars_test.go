@@ -80,8 +80,8 @@ func TestDidYouMean(t *testing.T) {
 		if want != "" {
 			want = `, did you mean "` + want + `"?`
 		}
-		if got := didYouMean(unknown, names); got != want {
-			t.Errorf("didYouMean(%q) = %q, want %q", unknown, got, want)
+		if got := DidYouMean(unknown, names); got != want {
+			t.Errorf("DidYouMean(%q) = %q, want %q", unknown, got, want)
 		}
 	}
 }

@@ -130,5 +130,6 @@ type Limits struct {
 // Grants is what a policy may do beyond reading the ordinary fields.
 type Grants struct {
 	Identities bool     // identity_lookup (`identities: read`)
+	KV         bool     // the functions that keep state, in a namespace of the policy's own (`kv: own`)
 	Inputs     []string // field names that need a grant: "credential", "request.headers.x-team"
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -81,22 +80,11 @@ func (v value) percentages() []int {
 
 // webhook reads a URL that is called. Messages do not quote it: many services put their credential into its path.
 func (v value) webhook(target *string) {
-	s, ok := v.plain()
-	if !ok {
-		return
-	}
-	u, err := url.Parse(s)
+	s, _, ok := v.httpURL("secret signs what is sent")
 	switch {
-	case err != nil || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
-		v.fail("must be a URL that begins with https:// or http://")
-	case u.User != nil:
-		v.fail("must not hold a user or a password: secret signs what is sent")
+	case !ok:
 	case strings.Contains(s, "#"):
 		v.fail("must not hold a fragment")
-	case !isHost(u.Hostname()):
-		v.fail("must name a host")
-	case !hasGoodPort(u):
-		v.fail("must have a port from 1 to 65535, or none")
 	default:
 		*target = s
 	}

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// didYouMean returns a hint at the known name that an unknown one is most likely a misspelling of, to be put behind a
+// DidYouMean returns a hint at the known name that an unknown one is most likely a misspelling of, to be put behind a
 // message; "" if none is near.
-func didYouMean(unknown string, known []string) string {
+func DidYouMean(unknown string, known []string) string {
 	best, nearest := "", min(max(2, len(unknown)/3+1), len(unknown)) // a word of which nothing is left is another word
 	for _, name := range known {
 		if d := distance(unknown, name); d < nearest {
@@ -46,5 +46,5 @@ func distance(a, b string) int {
 	return above[len(b)]
 }
 
-// known returns the keys of a map in order, for didYouMean.
+// known returns the keys of a map in order, for DidYouMean.
 func known[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

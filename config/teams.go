@@ -66,7 +66,7 @@ func (l *loading) checkParents(team *abi.Team) {
 	}
 	v := l.teams[team.Name].parent
 	if l.findTeam(team.Parent) == nil {
-		v.fail("there is no team %s%s", quote(v.written()), didYouMean(v.written(), known(l.teamNames)))
+		v.fail("there is no team %s%s", quote(v.written()), DidYouMean(v.written(), known(l.teamNames)))
 		return
 	}
 	line := []string{team.Name}

@@ -126,7 +126,7 @@ func (v value) choice(words ...string) (string, bool) {
 	if slices.Contains(words, s) {
 		return s, true
 	}
-	v.fail("must be %s%s", oneOf(words), didYouMean(v.written(), words))
+	v.fail("must be %s%s", oneOf(words), DidYouMean(v.written(), words))
 	return "", false
 }
 

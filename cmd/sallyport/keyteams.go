@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/admin"
+	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/identity"
 	"github.com/sallyport-dev/sallyport/state"
 )
@@ -212,7 +213,7 @@ func (k *keyring) knownTeam(ctx context.Context, name string) (identity.Team, er
 	for i := range all {
 		names = append(names, all[i].Name)
 	}
-	return identity.Team{}, fmt.Errorf("%w: there is no team %q%s", identity.ErrWish, name, didYouMean(name, names))
+	return identity.Team{}, fmt.Errorf("%w: there is no team %q%s", identity.ErrWish, name, config.DidYouMean(name, names))
 }
 
 // checkModels checks names of aliases and chains. Prefixes may match nothing yet.
@@ -233,7 +234,7 @@ func (k *keyring) checkModel(name string) error {
 	if slices.Contains(names, name) {
 		return nil
 	}
-	return fmt.Errorf("%w: there is no alias or chain %q%s", identity.ErrWish, name, didYouMean(name, names))
+	return fmt.Errorf("%w: there is no alias or chain %q%s", identity.ErrWish, name, config.DidYouMean(name, names))
 }
 
 // checkDefaultModel checks the model that requests get that name none: the key has to be allowed to use it.

@@ -23,15 +23,3 @@ func TestTable(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
-
-func TestDidYouMean(t *testing.T) {
-	known := []string{"cheap", "coding", "claude-sonnet"}
-	for unknown, want := range map[string]string{
-		"chaep": `, did you mean "cheap"?`, "codin": `, did you mean "coding"?`, "claude-sonet": `, did you mean "claude-sonnet"?`,
-		"gpt": "", "x": "", "": "",
-	} {
-		if got := didYouMean(unknown, known); got != want {
-			t.Errorf("%q: got %q, want %q", unknown, got, want)
-		}
-	}
-}
