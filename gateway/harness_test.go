@@ -23,6 +23,7 @@ import (
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/prices"
 	"github.com/sallyport-dev/sallyport/record"
+	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
 )
 
@@ -46,6 +47,8 @@ type house struct {
 	ledger   *ledger.Ledger
 	records  *recordings
 	config   *config.Snapshot
+	clients  connections
+	down     sync.Once
 }
 
 // testKey is the credential of the one identity that the fakes know.
@@ -68,6 +71,7 @@ func newTweakedHouse(t *testing.T, format formats.Format, tweak func(*Gateway), 
 	h.ledger = newLedger(t, h.store)
 	snapshot := NewSnapshot(h.config, h.policies, h.ids, nil, nil)
 	h.gateway = New(slog.New(slog.DiscardHandler), h.ledger, h.records, snapshot)
+	h.gateway.server.ConnState = h.clients.note
 	tweak(h.gateway)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,17 +81,102 @@ func newTweakedHouse(t *testing.T, format formats.Format, tweak func(*Gateway), 
 	served := make(chan error, 1)
 	go func() { served <- h.gateway.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		_ = h.gateway.Shutdown(ctx)
+		h.clients.wait()
+		h.shutdown(2 * time.Second)
 		if err := <-served; err != nil {
 			t.Errorf("serving: %v", err)
 		}
+		h.audit()
 		for _, target := range snapshot.targets {
 			target.pool.Close()
 		}
 	})
 	return h
+}
+
+// connections counts the clients' connections. A server that is shut down while one is open looks again only after
+// 100 ms, which many small tests would wait for.
+type connections struct {
+	mu   sync.Mutex
+	open int
+	none chan struct{} // closed when none is open any more; nil while nobody waits
+}
+
+func (c *connections) note(_ net.Conn, state fasthttp.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case fasthttp.StateNew:
+		c.open++
+	case fasthttp.StateClosed:
+		c.open--
+		if c.open == 0 && c.none != nil {
+			close(c.none)
+			c.none = nil
+		}
+	}
+}
+
+// wait gives the clients that have hung up a moment to be noticed.
+func (c *connections) wait() {
+	c.mu.Lock()
+	none := make(chan struct{})
+	if c.none = none; c.open == 0 {
+		close(none)
+		c.none = nil
+	}
+	c.mu.Unlock()
+	select {
+	case <-none:
+	case <-time.After(20 * time.Millisecond):
+	}
+}
+
+// shutdown ends the gateway, with so much time for the exchanges under way. It does so once.
+func (h *house) shutdown(patience time.Duration) {
+	h.down.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = h.gateway.Shutdown(ctx)
+	})
+}
+
+// audit checks the books once every exchange is over: nothing is open, and everything adds up.
+func (h *house) audit() {
+	h.t.Helper()
+	if f := h.ledger.Figures(); f.Open != 0 || f.Reserved != 0 || f.Discrepancy != 0 {
+		h.t.Errorf("%d reservations of %s are open, %d checks failed", f.Open, f.Reserved, f.Discrepancy)
+	}
+	v, err := h.ledger.Verify(context.Background())
+	if err != nil || len(v.Problems) > 0 || v.Open != 0 {
+		h.t.Errorf("verifying: %v, %d open, problems %q", err, v.Open, v.Problems)
+	}
+}
+
+// entries returns what the journal has of a request; of all if id is empty.
+func (h *house) entries(id string) (found []ledger.Entry) {
+	h.t.Helper()
+	err := h.ledger.Export(h.t.Context(), time.Time{}, time.Time{}, func(e *ledger.Entry) error {
+		if id == "" || e.ID == id {
+			found = append(found, *e)
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Error(err)
+	}
+	return found
+}
+
+// balance returns where the one budget of an account stands.
+func (h *house) balance(kind ledger.Kind, id string, budget abi.Budget) ledger.Balance {
+	h.t.Helper()
+	all, err := h.ledger.Balances([]ledger.Level{{Account: ledger.Account{Kind: kind, ID: id}, Budgets: []abi.Budget{budget}}})
+	if err != nil {
+		h.t.Error(err)
+		return ledger.Balance{}
+	}
+	return all[0]
 }
 
 // newLedger opens a ledger that is closed after everything else of the test.

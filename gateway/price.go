@@ -3,6 +3,7 @@ package gateway
 import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 )
@@ -79,12 +80,23 @@ func (x *exchange) priceUsage(usage *abi.Usage) {
 	if x.step.Tariff != nil {
 		call.Price = x.step.Tariff.Row(x.reservation.Time, usage.InputTokens())
 	}
-	answer := x.snapshot.Policies.PriceResponse(call)
-	if answer == abi.Given {
+	if x.askPrice() == abi.Given {
 		x.record.Policies[abi.PriceResponse] = call.Policy
 		x.record.Priced, x.record.Cost, x.record.Breakdown = true, call.Cost, call.Breakdown
 	} else if call.Price != nil {
 		x.record.Priced = true
 		x.record.Cost, x.record.Breakdown = call.Price.Cost(usage)
 	}
+}
+
+// askPrice asks the policies. A panic on the way there counts as a policy that failed: what was used is known, and is
+// booked by the tariff.
+func (x *exchange) askPrice() (answer abi.Answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.fail(record.Broken, formats.CodeInternalError, panicked(p))
+			answer = abi.Failed
+		}
+	}()
+	return x.snapshot.Policies.PriceResponse(&x.pricing)
 }

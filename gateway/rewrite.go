@@ -26,7 +26,11 @@ func (x *exchange) rewrite(step *config.Step) {
 	t := x.snapshot.targets[step.Provider]
 	x.step = step
 	x.addsUsage = step.Provider.IncludeUsage && !x.body.AskedUsage
-	x.edits = x.body.AppendEdits(x.edits[:0], &x.route, step.ModelJSON, step.Provider.IncludeUsage, x.tokens.inject)
+	maximum := x.tokens.inject
+	if step.MaxOutput > 0 {
+		maximum = min(maximum, step.MaxOutput) // providers refuse a request for more than the model can write
+	}
+	x.edits = x.body.AppendEdits(x.edits[:0], &x.route, step.ModelJSON, step.Provider.IncludeUsage, maximum)
 	body := x.ctx.Request.Body()
 
 	head := x.outgoing.Head[:0]

@@ -45,19 +45,22 @@ func (x *exchange) lost() ledger.Settlement {
 	return s
 }
 
-// book settles the reservation, and notes in the record what the attempt came to.
+// book settles the reservation, and notes in the record what the attempt came to. One that passed unbooked came to
+// nothing that the ledger knows of. One that the gateway broke before it was sent is not in the record.
 func (x *exchange) book() {
-	r := &x.reservation
-	unbooked := r.Unbooked()
-	x.gateway.ledger.Settle(r, x.settlement)
-	if n := len(x.record.Attempts); n > 0 {
-		a := &x.record.Attempts[n-1]
-		a.Reserved, a.Cost, a.Basis = r.Reserved, x.settlement.Cost, x.settlement.Basis.String()
-	}
-	x.record.Booked += x.settlement.Cost
-	x.record.Overrun = x.record.Overrun || r.Flags&ledger.Overrun != 0
-	x.record.Unbooked = x.record.Unbooked || unbooked
+	r, s, unbooked := &x.reservation, x.settlement, x.reservation.Unbooked()
+	x.gateway.ledger.Settle(r, s)
 	x.settlement = ledger.Settlement{}
+	if unbooked {
+		x.record.Unbooked = true
+		return
+	}
+	if n := len(x.record.Attempts); n > 0 && n == r.Attempt {
+		a := &x.record.Attempts[n-1]
+		a.Reserved, a.Cost, a.Basis = r.Reserved, s.Cost, s.Basis.String()
+	}
+	x.record.Booked += s.Cost
+	x.record.Overrun = x.record.Overrun || r.Flags&ledger.Overrun != 0
 }
 
 var _ Ledger = (*ledger.Ledger)(nil)
