@@ -40,6 +40,10 @@ const (
 func (s *State) Backup(ctx context.Context, w io.Writer) error {
 	// Journal and rows are held still for the moment in which the transaction begins and the last number is read.
 	s.moment.Lock()
+	if err := s.begin(); err != nil {
+		s.moment.Unlock()
+		return fmt.Errorf("making a backup: %w", err)
+	}
 	txn := s.ledger.NewTransaction(false)
 	c := contents{time: s.clock().Unix(), first: s.journal.First(), last: s.journal.Last(), txn: txn, journal: s.journal}
 	s.backups.Add(1)

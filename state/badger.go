@@ -21,17 +21,23 @@ const (
 	smallTable = 1 << 20
 )
 
+// How many tables the databases merge at one time. With two of 1 MB, a quarter of what a logged request costs went into
+// rewriting tables. The ledger is read more than it is written, and each table that is not merged yet costs a look.
+const (
+	ledgerTables = 4
+	logTables    = 8
+)
+
 // openDatabase opens one of Badger's folders with a small footprint: its defaults reserve 2.2 GB of sparse files and
 // 256 MB of cache, which is meant for databases that are all that a machine does.
 //
-// Tables are as large as a memory table and merged eight at a time: with 1 MB and two, a quarter of what a logged
-// request costs went into rewriting tables. There is no block cache: without compression a block is read where the
+// Tables are as large as a memory table and merged levelZero at a time. There is no block cache: without compression a block is read where the
 // file is mapped, and a cache in front of that costs each cold lookup a fifth more. The index cache is for encrypted
 // tables only.
 //
 // Commits are not synced one by one. They are in a memory-mapped log at once, so killing the process loses nothing;
 // what a power failure must not lose is synced by who wrote it.
-func openDatabase(dir string, memTable int64, log *slog.Logger) (db *badger.DB, err error) {
+func openDatabase(dir string, memTable int64, levelZero int, log *slog.Logger) (db *badger.DB, err error) {
 	// Badger panics on some kinds of damage. Whoever opens decides what becomes of a damaged database.
 	defer func() {
 		if p := recover(); p != nil {
@@ -39,12 +45,8 @@ func openDatabase(dir string, memTable int64, log *slog.Logger) (db *badger.DB, 
 		}
 	}()
 	memTable = max(memTable, tableOf(dir))
-	levelZero := 8
-	if memTable < largeTable {
-		levelZero = 4 // what is merged at one time must fit on a small disk
-	}
 	opts := badger.DefaultOptions(dir)
-	opts.TableSizeMultiplier = 1 // the same, on any disk
+	opts.TableSizeMultiplier = 1 // what is merged at one time must fit on the disk
 	db, err = badger.Open(opts.
 		WithLogger(logger{log.With("database", filepath.Base(dir))}).
 		WithMemTableSize(memTable).

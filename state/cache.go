@@ -8,10 +8,10 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 )
 
-// Sizes of the cache: 16,384 identities, some 4 MB, and 4,096 digests that belong to nobody. With a million keys it
-// holds those in use, and a miss costs two reads, some 40 µs with 200,000 keys in the ledger.
+// Sizes of the cache: 65,536 identities, some 33 MB if each has a team, models, a label, limits and a budget, and 4,096
+// digests that belong to nobody. With a million keys it holds those in use, and a miss costs one read.
 const (
-	knownSets   = 2048
+	knownSets   = 8192
 	unknownSets = 512
 	ways        = 8 // entries of a set
 )

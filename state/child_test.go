@@ -12,8 +12,9 @@ import (
 
 // children are what a test runs in a process of its own, because the process is to die, or might.
 var children = map[string]func(dir string) error{
-	"append":    appendForever,
-	"full disk": fillDisk,
+	"append":          appendForever,
+	"close read-only": closeReadOnly,
+	"full disk":       fillDisk,
 }
 
 const childVariable = "SALLYPORT_STATE_TEST_CHILD"

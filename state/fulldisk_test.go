@@ -2,14 +2,12 @@ package state
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -211,20 +209,4 @@ func fillFile(name string) error {
 		return err
 	}
 	return f.Close()
-}
-
-// appendForever appends segments and says so, until it is killed.
-func appendForever(dir string) error {
-	s, err := Open(dir, Options{Free: plenty, Ballast: -1})
-	if err != nil {
-		return err
-	}
-	last, err := s.LastSegment()
-	for number := last + 1; err == nil; number++ {
-		segment := slices.Repeat(binary.LittleEndian.AppendUint64(nil, number), 1+int(number*37%500))
-		if err = s.Append(number, segment, false); err == nil {
-			_, err = fmt.Println(number)
-		}
-	}
-	return err
 }

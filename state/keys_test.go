@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/identity"
 )
@@ -236,14 +234,6 @@ func TestPepper(t *testing.T) {
 	}
 	if other, err := openState(t, t.TempDir(), Options{}).Pepper(); err != nil || bytes.Equal(first, other) {
 		t.Errorf("another folder has the same secret, %v", err)
-	}
-}
-
-// setRow writes a row as damage or another version would have left it.
-func setRow(t *testing.T, s *State, row, value string) {
-	t.Helper()
-	if err := s.update(func(txn *badger.Txn) error { return txn.Set([]byte(row), []byte(value)) }); err != nil {
-		t.Fatal(err)
 	}
 }
 

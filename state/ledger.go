@@ -21,14 +21,14 @@ func (s *State) Append(number uint64, segment []byte, sync bool) error {
 	err := s.space.ledger.err()
 	if err == nil {
 		s.moment.RLock()
-		err = s.journal.Append(number, segment, sync)
+		err = translate(s.journal.Append(number, segment, sync))
 		s.moment.RUnlock()
-		if err != nil {
+		if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrReadOnly) {
 			s.space.check(true) // what a second of waiting would find out
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("appending segment %d to the journal: %w", number, translate(err))
+		return fmt.Errorf("appending segment %d to the journal: %w", number, err)
 	}
 	return nil
 }
@@ -53,7 +53,10 @@ func (s *State) Drop(ctx context.Context, before uint64) error {
 	if s.backups.Load() > 0 {
 		return nil
 	}
-	err := s.ledger.Sync()
+	err := s.begin()
+	if err == nil {
+		err = s.ledger.Sync()
+	}
 	if err == nil {
 		err = s.journal.Drop(before)
 	}
@@ -69,8 +72,20 @@ func (s *State) Drop(ctx context.Context, before uint64) error {
 func (s *State) Write(rows iter.Seq2[string, []byte]) error {
 	s.moment.RLock()
 	defer s.moment.RUnlock()
-	if err := s.write(rows); err != nil {
+	err := s.begin()
+	if err == nil {
+		err = s.write(rows)
+	}
+	if err != nil {
 		return fmt.Errorf("writing rows of the ledger: %w", translate(err))
+	}
+	return nil
+}
+
+// begin answers ErrClosed where Badger would wait forever.
+func (s *State) begin() error {
+	if s.ledger.IsClosed() {
+		return ErrClosed
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -109,4 +111,20 @@ func TestDropGivesTheSpaceBack(t *testing.T) {
 	if size := s.journal.Size(); size > journal.FileSize+2<<20 {
 		t.Errorf("%d MiB are left of %d", size>>20, files*journal.FileSize>>20)
 	}
+}
+
+// appendForever appends segments and says so, until it is killed.
+func appendForever(dir string) error {
+	s, err := Open(dir, Options{Free: plenty, Ballast: -1})
+	if err != nil {
+		return err
+	}
+	last, err := s.LastSegment()
+	for number := last + 1; err == nil; number++ {
+		segment := slices.Repeat(binary.LittleEndian.AppendUint64(nil, number), 1+int(number*37%500))
+		if err = s.Append(number, segment, false); err == nil {
+			_, err = fmt.Fprintln(os.Stdout, number)
+		}
+	}
+	return err
 }

@@ -83,7 +83,7 @@ func openRequestLog(dir string, opts Options, space *spaceWatch) (*requestLog, e
 }
 
 func openLogDatabase(dir string, memTable int64, log *slog.Logger) (*badger.DB, usage, error) {
-	db, err := openDatabase(dir, memTable, log)
+	db, err := openDatabase(dir, memTable, logTables, log)
 	if err != nil {
 		return nil, usage{}, err
 	}

@@ -55,6 +55,7 @@ func loadUsage(db *badger.DB) (u usage, err error) {
 					return fmt.Errorf("%w: the size of a part of the request log", ErrCorrupt)
 				}
 				u.add(name, int64(binary.BigEndian.Uint64(value)))
+				u.dirty = u.dirty[:0] // it has just been read
 				return nil
 			})
 			if err != nil {
@@ -63,7 +64,6 @@ func loadUsage(db *badger.DB) (u usage, err error) {
 		}
 		return nil
 	})
-	u.dirty = nil
 	return u, translate(err)
 }
 

@@ -165,7 +165,7 @@ func open(dir string, lock *os.File, opts Options) (*State, error) {
 }
 
 func (s *State) openLedger(dir string) (err error) {
-	if s.ledger, err = openDatabase(dir, s.space.bounds.memTable, s.log); err != nil {
+	if s.ledger, err = openDatabase(dir, s.space.bounds.memTable, ledgerTables, s.log); err != nil {
 		return err
 	}
 	if err = s.loadTeams(); err == nil {

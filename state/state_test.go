@@ -15,9 +15,6 @@ import (
 // plenty is a disk that is never full.
 func plenty(string) (uint64, error) { return 1 << 40, nil }
 
-// sound is a disk that can be written.
-func sound(string) error { return nil }
-
 // openState opens dir for the length of a test.
 func openState(t testing.TB, dir string, opts Options) *State {
 	t.Helper()
@@ -163,14 +160,5 @@ func TestBrokenLedgerFailsClosed(t *testing.T) {
 	after, err := os.ReadFile(manifest)
 	if err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the broken ledger was touched: %v", err)
-	}
-}
-
-func TestFreeSpaceAsksTheFileSystem(t *testing.T) {
-	if free, err := freeSpace(t.TempDir()); err != nil || free == 0 {
-		t.Errorf("got %d, %v", free, err)
-	}
-	if _, err := freeSpace(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want %v", err, os.ErrNotExist)
 	}
 }

@@ -2,7 +2,7 @@
 // when Append returns, the segment survives the end of the process, and after a crash every acknowledged segment is
 // there, whole and in order.
 //
-// It imports the standard library and x/sys only. Package state owns it.
+// It imports the standard library only. Package state owns it.
 //
 // A file is named by the number of its first segment and grows to FileSize before the next one begins. A record:
 //
