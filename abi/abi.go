@@ -74,14 +74,16 @@ type Code int32
 // Codes of version 1. A code never traps the guest.
 const (
 	OK           Code = 0
-	UnknownField Code = -1 // this host does not know the field id
-	Absent       Code = -2 // the field has no value in this call, or the index is past its end
-	NotGranted   Code = -3 // policies.yaml does not grant this policy the field or the function
-	BadArgument  Code = -4 // pointer, length, index, type or value out of range
-	WrongHook    Code = -5 // the field does not belong to the hook that is running
-	OverQuota    Code = -6 // a cap of this call or this policy is used up
-	NotSupported Code = -7 // the function is known to the contract but not served by this host
-	NotFound     Code = -8 // nothing is stored under this name
+	UnknownField Code = -1  // this host does not know the field id
+	Absent       Code = -2  // the field has no value in this call, or the index is past its end
+	NotGranted   Code = -3  // policies.yaml does not grant this policy the field or the function
+	BadArgument  Code = -4  // pointer, length, index, type or value out of range
+	WrongHook    Code = -5  // the field does not belong to the hook that is running
+	OverQuota    Code = -6  // a cap of this call or this policy is used up
+	NotSupported Code = -7  // the function is known to the contract but not served by this host
+	NotFound     Code = -8  // nothing is stored under this name
+	Unavailable  Code = -9  // the host cannot store it, or read it, just now
+	Conflict     Code = -10 // the version is not the one that was expected
 )
 
 // NoValue is what get_i64 returns where get would answer with a code: no amount, count or time of the contract
@@ -100,7 +102,7 @@ const (
 )
 
 // Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
-// only what was not read from or written to a cache, Output only what is not Reasoning or audio.
+// only what was not read from or written to a cache, Output only what is not Reasoning, audio or an image.
 type Dimension uint8
 
 // The dimensions. New ones are appended.
@@ -115,12 +117,14 @@ const (
 	AudioOutput
 	Image
 	Requests
+	CacheReadAudio // audio tokens of the prompt that were read from a cache
+	ImageOutput    // tokens of images in the answer
 	NumDimensions
 )
 
 var dimensionNames = [NumDimensions]string{
 	"input", "output", "cache_read", "cache_write_5m", "cache_write_1h",
-	"reasoning", "audio_input", "audio_output", "image", "requests",
+	"reasoning", "audio_input", "audio_output", "image", "requests", "cache_read_audio", "image_output",
 }
 
 // String returns the name of the dimension, as in records, metrics and price rows.
@@ -136,11 +140,13 @@ type Usage [NumDimensions]int64
 
 // InputTokens is the whole prompt: uncached, cached and audio.
 func (u *Usage) InputTokens() int64 {
-	return u[Input] + u[CacheRead] + u[CacheWrite5m] + u[CacheWrite1h] + u[AudioInput]
+	return u[Input] + u[CacheRead] + u[CacheWrite5m] + u[CacheWrite1h] + u[AudioInput] + u[CacheReadAudio]
 }
 
-// OutputTokens is the whole answer: text, reasoning and audio.
-func (u *Usage) OutputTokens() int64 { return u[Output] + u[Reasoning] + u[AudioOutput] }
+// OutputTokens is the whole answer: text, reasoning, audio and images.
+func (u *Usage) OutputTokens() int64 {
+	return u[Output] + u[Reasoning] + u[AudioOutput] + u[ImageOutput]
+}
 
 // NanoUSD is an amount of money: a billionth of a US dollar. Money is never a float.
 type NanoUSD int64

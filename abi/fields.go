@@ -246,5 +246,30 @@ func Functions() []Function {
 		{"random", []Type{I32, I32}, []string{"ptr", "len"}, []Type{I32}, "", "Fills memory with random bytes, up to 4 KiB."},
 		{"config", []Type{I32, I32}, []string{"buf", "cap"}, []Type{I32}, "",
 			"Reads the policy's configuration (`config:` of policies.yaml) as JSON, like get. Absent without one."},
+		{"script", []Type{I32, I32}, []string{"buf", "cap"}, []Type{I32}, "",
+			"Reads the source text of a policy whose module runs one, like get. Absent for all others."},
+		{"digest", []Type{I32, I32, I32}, []string{"ptr", "len", "out"}, []Type{I32}, "",
+			"Writes the SHA-256 of up to 1 MiB of memory to out, 32 bytes. Returns 0 or a code."},
+		{"metric", []Type{I32, I32, I64}, []string{"name", "name_len", "value"}, []Type{I32}, "",
+			"Adds a value of at least 0 to a counter of the policy, for the operator's metrics. The name is 1 to 64 of a to z, 0 to 9 and _; a policy has up to 16 of them. Returns 0 or a code."},
+		{"kv_get", []Type{I32, I32, I32, I32}, []string{"key", "key_len", "buf", "cap"}, []Type{I32}, grantKV,
+			"Reads what is stored under a key, like get; a counter as decimal text. NOT_FOUND if there is nothing."},
+		{"kv_version", []Type{I32, I32}, []string{"key", "key_len"}, []Type{I64}, grantKV,
+			"Returns the version of what is stored under a key, above 0; NO_VALUE if there is nothing, else a code. Ask for it before the value, never after."},
+		{"kv_set", []Type{I32, I32, I32, I32, I64}, []string{"key", "key_len", "ptr", "len", "ttl_ms"}, []Type{I32}, grantKV,
+			"Stores a value for so many milliseconds, or for good if ttl_ms is 0. Returns 0 or a code."},
+		{"kv_delete", []Type{I32, I32}, []string{"key", "key_len"}, []Type{I32}, grantKV,
+			"Removes a key, whatever it holds. Returns 0; NOT_FOUND if there was nothing."},
+		{"kv_cas", []Type{I32, I32, I64, I32, I32, I64}, []string{"key", "key_len", "version", "ptr", "len", "ttl_ms"}, []Type{I64}, grantKV,
+			"Is kv_set if the key has that version; version 0 is for a key that is not there. Returns the new version, above 0; CONFLICT if it has another one; NOT_FOUND if there is no such key."},
+		{"kv_incr", []Type{I32, I32, I64, I64, I64, I64, I32}, []string{"key", "key_len", "delta", "floor", "ceiling", "ttl_ms", "out"}, []Type{I32}, grantKV,
+			"Adds delta to a counter if the sum is within floor and ceiling, both included. Returns 1 if it did, 0 if not, and writes what the counter is then to out, as an i64. A key that is not there is 0; adding creates it, to live for ttl_ms, or for good if that is 0. A delta of 0 asks only."},
+		{"kv_window_add", []Type{I32, I32, I64, I64, I64, I32}, []string{"key", "key_len", "n", "limit", "window_ms", "out"}, []Type{I32}, grantKV,
+			"Adds n units to a sliding window if no more than limit were then added within any window_ms, at most 366 days. Returns 1 if it did, 0 if not, and writes two i64 to out: how many units count now, and in how many milliseconds none counts any more or, if it did not, there is room for n. An n of 0 asks only."},
+		{"kv_list", []Type{I32, I32, I32, I32, I32, I32}, []string{"prefix", "prefix_len", "cursor", "cursor_len", "buf", "cap"}, []Type{I32}, grantKV,
+			"Reads keys that begin with prefix and come behind cursor, in the order of their bytes: as many as fit, each as its length in 4 bytes little-endian and its bytes. Returns how many bytes that are, 0 at the end; the last key is the cursor to go on with. If not even one fits, nothing is written and its length with the 4 bytes is returned."},
 	}
 }
+
+// grantKV is the grant of all functions that keep state, as policies.yaml writes it.
+const grantKV = "kv: own"

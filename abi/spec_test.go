@@ -14,7 +14,7 @@ import (
 
 // The worked example of SPEC.md is a policy: its bytes load, and do what the text says.
 func TestSpecExample(t *testing.T) {
-	r, err := runtime.New(t.Context(), runtime.Options{Functions: hostfuncs.Functions()})
+	r, err := runtime.New(t.Context(), runtime.Options{Functions: hostfuncs.Functions(hostfuncs.Options{})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ policies:
     veto: true
     config: {tz: "${TZ}", days: [1, 2.50, null], deep: {on: true, from: 2026-01-01}}
     limits: {fuel: 10000000, time: 100ms, memory: 16MiB}
-    grants: {inputs: [credential, request.headers.x-team]}
+    grants: {kv: own, inputs: [credential, request.headers.x-team]}
 `
 
 func TestLoadWhole(t *testing.T) {
@@ -164,7 +164,7 @@ func TestLoadWhole(t *testing.T) {
 				Name: "hours", Path: filepath.Join(dir, "plugins/hours.wasm"), Hooks: []abi.Hook{abi.Authenticate}, Veto: true,
 				Config: json.RawMessage(`{"tz":"Europe/\"Berlin\"","days":[1,2.50,null],"deep":{"on":true,"from":"2026-01-01"}}`),
 				Limits: Limits{10_000_000, 100 * time.Millisecond, 16 << 20},
-				Grants: Grants{Inputs: []string{"credential", "request.headers.x-team"}}, Line: 36,
+				Grants: Grants{KV: true, Inputs: []string{"credential", "request.headers.x-team"}}, Line: 36,
 			},
 			{Name: "a", Path: filepath.Join(dir, "plugins/a.wasm")},
 			{Name: "b", Path: filepath.Join(dir, "plugins/b.wasm")},

@@ -13,11 +13,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,6 +58,7 @@ type gateway struct {
 	log     *buffer
 	process *exec.Cmd
 	exited  chan error
+	within  []string // what runs the binary and its commands: nothing, or a program and its arguments
 }
 
 // listeners are what a configuration has in common in all tests.
@@ -70,6 +73,14 @@ admin: {listen: "{{.Admin}}", token: "${E2E_ADMIN_TOKEN}"}
 // at the end of the test.
 func start(t *testing.T, rest string, facts map[string]string) *gateway {
 	t.Helper()
+	g := prepare(t, rest, facts)
+	g.run()
+	return g
+}
+
+// prepare is start without starting.
+func prepare(t *testing.T, rest string, facts map[string]string) *gateway {
+	t.Helper()
 	folder := t.TempDir()
 	g := &gateway{t: t, folder: folder, file: filepath.Join(folder, "policies.yaml"), log: &buffer{}}
 	must(t, os.Mkdir(filepath.Join(folder, "plugins"), 0o700))
@@ -77,7 +88,6 @@ func start(t *testing.T, rest string, facts map[string]string) *gateway {
 	maps.Copy(all, facts)
 	g.url, g.admin = "http://"+all["Listen"], "http://"+all["Admin"]
 	must(t, os.WriteFile(g.file, []byte(fill(t, listeners+rest, all)), 0o600))
-	g.run()
 	t.Cleanup(func() {
 		g.stop(syscall.SIGTERM)
 		if t.Failed() {
@@ -102,25 +112,44 @@ func environment() []string {
 // run starts the process and waits until it serves.
 func (g *gateway) run() {
 	g.t.Helper()
-	g.process = exec.Command(binary(g.t), "serve", "--config", g.file)
-	g.process.Env = environment()
-	g.process.Stdout, g.process.Stderr = g.log, g.log
-	must(g.t, g.process.Start())
-	g.exited = make(chan error, 1)
-	go func(p *exec.Cmd, exited chan<- error) { exited <- p.Wait() }(g.process, g.exited)
+	g.launch()
 	g.until("it serves", func() bool {
 		select {
 		case err := <-g.exited:
 			g.t.Fatalf("the gateway ended: %v\n%s", err, g.log)
 		default:
 		}
-		r, err := http.Get(g.url + "/health")
-		if err != nil {
-			return false
-		}
-		defer r.Body.Close()
-		return r.StatusCode == http.StatusOK
+		return status(g.url+"/health") == http.StatusOK
 	})
+}
+
+// launch starts the process.
+func (g *gateway) launch() {
+	g.t.Helper()
+	g.process = g.exec(context.Background(), "serve", "--config", g.file)
+	g.process.Stdout, g.process.Stderr = g.log, g.log
+	must(g.t, g.process.Start())
+	g.exited = make(chan error, 1)
+	go func(p *exec.Cmd, exited chan<- error) { exited <- p.Wait() }(g.process, g.exited)
+}
+
+// exec is the binary with these arguments.
+func (g *gateway) exec(ctx context.Context, args ...string) *exec.Cmd {
+	line := append(append(slices.Clone(g.within), binary(g.t)), args...)
+	c := exec.CommandContext(ctx, line[0], line[1:]...)
+	c.Env = environment()
+	return c
+}
+
+// status is what a GET is answered with; 0 if it is not.
+func status(url string) int {
+	r, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	defer r.Body.Close()
+	_, _ = io.Copy(io.Discard, r.Body) // so that the connection can be used again
+	return r.StatusCode
 }
 
 // stop ends the process and waits for it.
@@ -161,9 +190,7 @@ func (g *gateway) command(args ...string) (output string, err error) {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, binary(g.t), append(args, "--config", g.file)...)
-	c.Env = environment()
-	out, err := c.CombinedOutput()
+	out, err := g.exec(ctx, append(args, "--config", g.file)...).CombinedOutput()
 	return string(out), err
 }
 
@@ -249,13 +276,20 @@ func hello(alias string) string {
 	return `{"model":"` + alias + `","messages":[{"role":"user","content":"hi"}]}`
 }
 
-// freeAddress returns an address on which nobody listens.
+// freeAddress returns an address on which nobody listens. Its port is none that the system gives to connections: a
+// gateway that is started again finds it free again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	const first, ports = 20_000, 12_000
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(ports)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 func must(t *testing.T, err error) {
@@ -281,4 +315,12 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// expect fails the test if a word is not in the log.
+func (b *buffer) expect(t *testing.T, word string) {
+	t.Helper()
+	if !strings.Contains(b.String(), word) {
+		t.Errorf("the log does not say %q", word)
+	}
 }

@@ -126,6 +126,7 @@ func (g *gateway) createKey(args ...string) issued {
 func TestKeys(t *testing.T) {
 	g, u := startDemo(t)
 	all := g.createKey("--name", "laptop")
+	g.mustCommand("team", "create", "--name", "research")
 	some := g.createKey("--name", "narrow", "--models", "chat,emb*", "--prefix", "sk-", "--team", "research")
 	if !strings.HasPrefix(all.Secret, "aigw_") || !strings.HasPrefix(some.Secret, "sk-") {
 		t.Errorf("keys %q and %q", all.Secret, some.Secret)
@@ -274,7 +275,7 @@ func TestValidate(t *testing.T) {
 		t.Errorf("validate printed %s", out)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
-	must(t, os.WriteFile(bad, []byte("version: 1\nlistn: x\nmodels:\n  - {alias: a, provider: b}\nkeys: [{name: k, key: '${NOT_SET}', rpm: 5}]\n"), 0o600))
+	must(t, os.WriteFile(bad, []byte("version: 1\nlistn: x\nmodels:\n  - {alias: a, provider: b}\nkeys: [{name: k, key: '${NOT_SET}', rpm: 0}]\n"), 0o600))
 	good := g.file
 	g.file = bad
 	defer func() { g.file = good }()
@@ -285,7 +286,7 @@ func TestValidate(t *testing.T) {
 	for _, want := range []string{
 		bad + `:2: unknown field "listn", did you mean "listen"?`, bad + ":4: models[0].model: is missing",
 		bad + `:4: models[0].provider: there is no provider "b"`, bad + ":5: keys[0].key: the environment variable NOT_SET is not set",
-		bad + ":5: keys[0].rpm: is not supported by this version yet",
+		bad + ":5: keys[0].rpm: must not be 0: to refuse every request, ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

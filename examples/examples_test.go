@@ -101,7 +101,7 @@ func loadPolicies(t *testing.T, policies ...runtime.Policy) *runtime.Set {
 	}
 	r, err := runtime.New(t.Context(), runtime.Options{
 		CacheDir:  compiled,
-		Functions: hostfuncs.Functions(),
+		Functions: hostfuncs.Functions(hostfuncs.Options{}),
 		Now:       func() time.Time { return now },
 	})
 	if err != nil {

@@ -117,13 +117,13 @@ func (m *Meter) geminiUsage() {
 		case "thoughtsTokenCount":
 			s.count(&c.reasoning)
 		case "promptTokensDetails":
-			s.audioTokens(&c.audioInput)
+			s.modalities(&c.audioInput, nil)
 		case "cacheTokensDetails":
-			s.audioTokens(&c.cachedAudio)
+			s.modalities(&c.cachedAudio, nil)
 		case "toolUsePromptTokensDetails":
-			s.audioTokens(&c.toolAudio)
+			s.modalities(&c.toolAudio, nil)
 		case "candidatesTokensDetails":
-			s.audioTokens(&c.audioOutput)
+			s.modalities(&c.audioOutput, &c.imageOutput)
 		default:
 			s.skip()
 		}
@@ -131,26 +131,28 @@ func (m *Meter) geminiUsage() {
 	m.progress.counts, m.progress.counted = c, true
 }
 
-// audioTokens reads a list of token counts by modality and keeps that of audio.
-func (s *scanner) audioTokens(n *int64) {
+// modalities reads a list of token counts by modality and keeps those of audio and, where they have a place, of images.
+func (s *scanner) modalities(audio, image *int64) {
 	for ok := s.array(); ok; ok = s.element() {
-		if tokens, audio := s.modality(); audio {
-			*n = tokens
+		switch tokens, modality := s.modality(); {
+		case string(modality) == "AUDIO":
+			*audio = tokens
+		case string(modality) == "IMAGE" && image != nil:
+			*image = tokens
 		}
 	}
 }
 
-func (s *scanner) modality() (tokens int64, audio bool) {
+func (s *scanner) modality() (tokens int64, modality []byte) {
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
 		case "modality":
-			name, _, _ := s.text()
-			audio = string(name) == "AUDIO"
+			modality, _, _ = s.text()
 		case "tokenCount":
 			s.count(&tokens)
 		default:
 			s.skip()
 		}
 	}
-	return tokens, audio
+	return tokens, modality
 }

@@ -201,10 +201,11 @@ func (m *Meter) openAIUsage() bool {
 			s.count(&c.output)
 		case "total_tokens":
 			s.count(&c.total)
-		case "prompt_tokens_details", "input_tokens_details":
-			s.openAIDetails(&c, &c.audioInput)
-		case "completion_tokens_details", "output_tokens_details":
-			s.openAIDetails(&c, &c.audioOutput)
+		case "prompt_tokens_details", "input_tokens_details", "input_token_details":
+			var images int64 // of the prompt: priced as its text
+			s.openAIDetails(&c, &c.audioInput, &images)
+		case "completion_tokens_details", "output_tokens_details", "output_token_details":
+			s.openAIDetails(&c, &c.audioOutput, &c.imageOutput)
 		case "prompt_cache_hit_tokens": // DeepSeek's, sometimes beside cached_tokens
 			s.count(&c.cacheRead)
 		default:
@@ -215,7 +216,7 @@ func (m *Meter) openAIUsage() bool {
 	return true
 }
 
-func (s *scanner) openAIDetails(c *counts, audio *int64) {
+func (s *scanner) openAIDetails(c *counts, audio, image *int64) {
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
 		case "cached_tokens":
@@ -226,6 +227,22 @@ func (s *scanner) openAIDetails(c *counts, audio *int64) {
 			s.cacheWrites(c)
 		case "reasoning_tokens":
 			s.count(&c.reasoning)
+		case "audio_tokens":
+			s.count(audio)
+		case "image_tokens":
+			s.count(image)
+		case "cached_tokens_details":
+			s.cachedTokens(&c.cachedAudio)
+		default:
+			s.skip()
+		}
+	}
+}
+
+// cachedTokens reads by modality what cached_tokens are, and keeps those of audio.
+func (s *scanner) cachedTokens(audio *int64) {
+	for ok := s.object(); ok; ok = s.member() {
+		switch string(s.key()) {
 		case "audio_tokens":
 			s.count(audio)
 		default:

@@ -210,6 +210,18 @@ func TestUsage(t *testing.T) {
 		{"figures that do not fit together", chatRoute, []string{`{"usage":{"prompt_tokens":10,"completion_tokens":5,` +
 			`"prompt_tokens_details":{"cached_tokens":8,"audio_tokens":8},"completion_tokens_details":{"reasoning_tokens":50}}}`},
 			usage{abi.Input: 0, abi.CacheRead: 8, abi.AudioInput: 2, abi.Reasoning: 5}},
+		{"cached audio is told apart", chatRoute, []string{`{"usage":{"prompt_tokens":100,"completion_tokens":5,` +
+			`"prompt_tokens_details":{"audio_tokens":70,"cached_tokens":60,"cached_tokens_details":{"text_tokens":20,"audio_tokens":40,"image_tokens":0}}}}`},
+			usage{abi.Input: 10, abi.CacheRead: 20, abi.CacheReadAudio: 40, abi.AudioInput: 30, abi.Output: 5}},
+		{"cached audio that the other figures do not have", chatRoute, []string{`{"usage":{"prompt_tokens":10,"completion_tokens":5,` +
+			`"prompt_tokens_details":{"audio_tokens":2,"cached_tokens":6,"cached_tokens_details":{"audio_tokens":50}}}}`},
+			usage{abi.Input: 4, abi.CacheReadAudio: 6, abi.Output: 5}},
+		{"images in the answer", chatRoute, []string{`{"usage":{"prompt_tokens":10,"completion_tokens":1300,"total_tokens":1310,` +
+			`"prompt_tokens_details":{"image_tokens":8},"completion_tokens_details":{"reasoning_tokens":5,"image_tokens":1290}}}`},
+			usage{abi.Input: 10, abi.Output: 5, abi.Reasoning: 5, abi.ImageOutput: 1290}},
+		{"the details of the other spelling", responsesRoute, []string{`{"usage":{"input_tokens":10,"input_token_details":{"cached_tokens":4},` +
+			`"output_tokens":1300,"output_token_details":{"text_tokens":10,"image_tokens":1290}}}`},
+			usage{abi.Input: 6, abi.CacheRead: 4, abi.Output: 10, abi.ImageOutput: 1290}},
 		{"reasoning beside the output", chatRoute, []string{`{"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":315,` +
 			`"completion_tokens_details":{"reasoning_tokens":300}}}`},
 			usage{abi.Input: 10, abi.Output: 5, abi.Reasoning: 300}},
@@ -218,7 +230,7 @@ func TestUsage(t *testing.T) {
 		{"numbers that count nothing", chatRoute, []string{`{"usage":{"prompt_tokens":-1,"completion_tokens":1.5,"total_tokens":1e3,` +
 			`"prompt_tokens_details":{"cached_tokens":99999999999999999999},"completion_tokens_details":"x"}}`},
 			usage{}},
-		{"predictions and images are included and cost no more", chatRoute, []string{`{"usage":{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,` +
+		{"predictions and images of the prompt are included and cost no more", chatRoute, []string{`{"usage":{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,` +
 			`"prompt_tokens_details":{"image_tokens":90,"text_tokens":10},"completion_tokens_details":{"accepted_prediction_tokens":20,"rejected_prediction_tokens":10,"text_tokens":50}}}`},
 			usage{abi.Input: 100, abi.Output: 50}},
 		{"reasoning with predictions", chatRoute, []string{`{"usage":{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,` +
@@ -268,13 +280,16 @@ func TestUsage(t *testing.T) {
 
 		{"gemini", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":40,"toolUsePromptTokenCount":7,"candidatesTokenCount":20,"thoughtsTokenCount":9,"totalTokenCount":136,` +
 			`"promptTokensDetails":[{"modality":"TEXT","tokenCount":70},{"tokenCount":30,"modality":"AUDIO"}],"cacheTokensDetails":[{"modality":"AUDIO","tokenCount":10}],"candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":15}]}}`},
-			usage{abi.Input: 47, abi.CacheRead: 40, abi.AudioInput: 20, abi.Output: 5, abi.AudioOutput: 15, abi.Reasoning: 9}},
+			usage{abi.Input: 47, abi.CacheRead: 30, abi.CacheReadAudio: 10, abi.AudioInput: 20, abi.Output: 5, abi.AudioOutput: 15, abi.Reasoning: 9}},
+		{"gemini's cache holds no more audio than tokens", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":40,"candidatesTokenCount":1,` +
+			`"promptTokensDetails":[{"modality":"AUDIO","tokenCount":60}],"cacheTokensDetails":[{"modality":"AUDIO","tokenCount":50},{"modality":"IMAGE","tokenCount":3}]}}`},
+			usage{abi.Input: 40, abi.CacheReadAudio: 40, abi.AudioInput: 20, abi.Output: 1}},
 		{"gemini's tools may hear", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":30,"candidatesTokenCount":2,"totalTokenCount":42,` +
 			`"promptTokensDetails":[{"modality":"TEXT","tokenCount":6},{"modality":"AUDIO","tokenCount":4}],"toolUsePromptTokensDetails":[{"modality":"AUDIO","tokenCount":25},{"modality":"TEXT","tokenCount":5}]}}`},
 			usage{abi.Input: 11, abi.AudioInput: 29, abi.Output: 2}},
-		{"gemini's images are output", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":1304,"totalTokenCount":1314,` +
+		{"gemini's images are output of their own", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":1304,"totalTokenCount":1314,` +
 			`"promptTokensDetails":[{"modality":"IMAGE","tokenCount":8},{"modality":"TEXT","tokenCount":2}],"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":1290}]}}`},
-			usage{abi.Input: 10, abi.Output: 1304}},
+			usage{abi.Input: 10, abi.Output: 14, abi.ImageOutput: 1290}},
 		{"gemini's later chunk replaces the earlier", geminiRoute, []string{`{"usageMetadata":{"promptTokenCount":5,"thoughtsTokenCount":2}}`, `{"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":3}}`},
 			usage{abi.Input: 5, abi.Output: 3}},
 	}

@@ -10,20 +10,21 @@ type counts struct {
 	write5m, write1h     int64 // of cacheWrite, where the provider tells them apart
 	audioInput           int64
 	audioOutput          int64
-	cachedAudio          int64 // of audioInput
+	cachedAudio          int64 // of audioInput and of cacheRead
+	imageOutput          int64
 	reasoning            int64
 	toolInput            int64 // gemini: beside input
 	toolAudio            int64 // of toolInput
 }
 
-// openAI: the input includes cached, written and audio tokens, the output includes audio, reasoning and predictions,
-// accepted or not. Its two lifetimes of a cache are other ones, but a shorter and a longer one as well.
+// openAI: the input includes cached, written and audio tokens, the output includes audio, images, reasoning and
+// predictions, accepted or not. Its two lifetimes of a cache are other ones, but a shorter and a longer one as well.
 func (c *counts) openAI() (u abi.Usage) {
 	rest := c.input
-	u[abi.CacheRead] = take(&rest, c.cacheRead)
+	c.takeCached(&rest, &u)
 	u[abi.CacheWrite1h] = take(&rest, min(c.write1h, c.cacheWrite))
 	u[abi.CacheWrite5m] = take(&rest, c.cacheWrite-u[abi.CacheWrite1h])
-	u[abi.AudioInput] = take(&rest, c.audioInput)
+	u[abi.AudioInput] = take(&rest, max(0, c.audioInput-u[abi.CacheReadAudio]))
 	u[abi.Input] = rest
 	rest = c.output
 	// Some compatible providers count reasoning beside the output. The total gives them away.
@@ -32,6 +33,7 @@ func (c *counts) openAI() (u abi.Usage) {
 	}
 	u[abi.Reasoning] = take(&rest, c.reasoning)
 	u[abi.AudioOutput] = take(&rest, c.audioOutput)
+	u[abi.ImageOutput] = take(&rest, c.imageOutput)
 	u[abi.Output] = rest
 	return u
 }
@@ -71,17 +73,24 @@ func (c *counts) sayInput(said *counts) {
 }
 
 // gemini: the input includes cached and audio tokens but not those of tools, which may be audio too; the output
-// includes audio but not thoughts.
+// includes audio and images but not thoughts.
 func (c *counts) gemini() (u abi.Usage) {
 	rest := c.input + c.toolInput
-	u[abi.CacheRead] = take(&rest, c.cacheRead)
-	u[abi.AudioInput] = take(&rest, max(0, c.audioInput-c.cachedAudio)+c.toolAudio)
+	c.takeCached(&rest, &u)
+	u[abi.AudioInput] = take(&rest, max(0, c.audioInput-u[abi.CacheReadAudio])+c.toolAudio)
 	u[abi.Input] = rest
 	rest = c.output
 	u[abi.AudioOutput] = take(&rest, c.audioOutput)
+	u[abi.ImageOutput] = take(&rest, c.imageOutput)
 	u[abi.Output] = rest
 	u[abi.Reasoning] = c.reasoning
 	return u
+}
+
+// takeCached moves what was read from a cache out of rest: audio apart, as far as both counts allow it.
+func (c *counts) takeCached(rest *int64, u *abi.Usage) {
+	u[abi.CacheReadAudio] = take(rest, min(c.cachedAudio, c.cacheRead))
+	u[abi.CacheRead] = take(rest, c.cacheRead-u[abi.CacheReadAudio])
 }
 
 // take moves up to n tokens out of rest, so that figures that do not fit together still add up to the total.

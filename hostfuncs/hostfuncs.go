@@ -2,22 +2,38 @@
 // abi.Functions describes it. Its one job is to serve hostile callers: whatever a guest passes, it gets a code or a
 // value, and no call touches more than the running exchange and the guest's own memory.
 //
-// It imports abi and runtime, and never state: what needs storage is handed in. Only cmd/sallyport imports it, and
-// tests that run guests.
+// It imports abi and runtime, and never kv or state: what needs storage is handed in. Only cmd/sallyport imports it,
+// and tests that run guests.
 package hostfuncs
 
 import (
+	"crypto/sha256"
+
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
 
-// maxRandom is how many bytes one call of random fills at most.
-const maxRandom = 4 << 10
+// Bounds of one call.
+const (
+	maxRandom = 4 << 10 // bytes that random fills
+	maxDigest = 1 << 20 // bytes that digest reads
+	// digestFuel is what a byte costs a guest: about what hashing it takes, on machines that have no instruction for it.
+	digestFuel = 4
+)
 
-// Functions returns every function of the contract. They share nothing that changes, so one list serves any number
-// of runtimes.
-func Functions() []runtime.Function {
-	t := newTable()
+// Options are what the functions need from outside. The zero value works: then nothing can be stored.
+type Options struct {
+	// KV returns the namespace of a policy, always the same one for the same name. It is asked until it has answered
+	// one, and so may fail for a time. nil: the functions that keep state answer abi.Unavailable.
+	KV func(policy string) (Namespace, error)
+	// Meter gets what policies count. nil: nobody does.
+	Meter Meter
+}
+
+// Functions returns every function of the contract. What they share is the options', by the policies' names, so one
+// list serves any number of runtimes whose policies are the same ones.
+func Functions(o Options) []runtime.Function {
+	t, s, m := newTable(), &store{open: o.KV}, &counters{meter: o.Meter}
 	return []runtime.Function{
 		{Name: "get", Call: t.get},
 		{Name: "get_i64", Call: t.getInt},
@@ -29,6 +45,17 @@ func Functions() []runtime.Function {
 		{Name: "now", Call: now},
 		{Name: "random", Call: random},
 		{Name: "config", Call: readConfig},
+		{Name: "script", Call: readScript},
+		{Name: "digest", Call: digest},
+		{Name: "metric", Call: m.metric},
+		{Name: "kv_get", Call: s.get},
+		{Name: "kv_version", Call: s.version},
+		{Name: "kv_set", Call: s.set},
+		{Name: "kv_delete", Call: s.remove},
+		{Name: "kv_cas", Call: s.cas},
+		{Name: "kv_incr", Call: s.incr},
+		{Name: "kv_window_add", Call: s.windowAdd},
+		{Name: "kv_list", Call: s.list},
 	}
 }
 
@@ -94,4 +121,26 @@ func random(c *runtime.Call, stack []uint64) {
 // readConfig is config(buf, cap) -> length.
 func readConfig(c *runtime.Call, stack []uint64) {
 	answer(stack, output(c, value{bytes: c.Config()}, word(stack, 0), word(stack, 1)))
+}
+
+// readScript is script(buf, cap) -> length.
+func readScript(c *runtime.Call, stack []uint64) {
+	answer(stack, output(c, value{bytes: c.Script()}, word(stack, 0), word(stack, 1)))
+}
+
+// digest is digest(ptr, len, out) -> code.
+func digest(c *runtime.Call, stack []uint64) {
+	length := word(stack, 1)
+	text, ok := c.Read(word(stack, 0), length)
+	out, room := c.Read(word(stack, 2), sha256.Size)
+	switch {
+	case !ok || !room || length > maxDigest:
+		answerCode(stack, abi.BadArgument)
+	case !c.Charge(int64(length) * digestFuel):
+		answerCode(stack, abi.OverQuota)
+	default:
+		sum := sha256.Sum256(text)
+		copy(out, sum[:])
+		answerCode(stack, abi.OK)
+	}
 }

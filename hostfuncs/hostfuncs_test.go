@@ -2,9 +2,11 @@ package hostfuncs_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +30,7 @@ func (h host) call(function string, args ...int64) int64 {
 		stack[i] = uint64(a)
 	}
 	h.functions[function](h.c, stack)
-	if function == "get_i64" || function == "now" {
+	if slices.ContainsFunc(abi.Functions(), func(f abi.Function) bool { return f.Name == function && f.Results[0] == abi.I64 }) {
 		return int64(stack[0])
 	}
 	return int64(int32(uint32(stack[0])))
@@ -72,20 +74,31 @@ func (a asked) of(set *runtime.Set, hook abi.Hook) abi.Answer {
 // in makes a policy that calls inside while each of its hooks runs, and passes.
 func in(t testing.TB, p runtime.Policy, o runtime.Options, inside func(h host)) *runtime.Set {
 	t.Helper()
+	return load(t, passing(p), o, inside)
+}
+
+// passing gives a policy a guest for load, which passes at each hook.
+func passing(p runtime.Policy) runtime.Policy {
 	g := wasmtest.NewGuest()
 	for hook := range abi.NumHooks {
 		g.Hook(hook.String(), g.Host("now"), wasmtest.Drop, wasmtest.Pass)
 	}
 	p.Wasm = g.Bytes()
-	return load(t, p, o, inside)
+	return p
 }
 
 // load makes a set of one policy, whose guest gets to the test by calling now: the one function of the contract
 // that the test serves itself.
 func load(t testing.TB, p runtime.Policy, o runtime.Options, inside func(h host)) *runtime.Set {
 	t.Helper()
+	return loadWith(t, hostfuncs.Options{}, p, o, inside)
+}
+
+// loadWith is load, with what the functions need from outside.
+func loadWith(t testing.TB, outside hostfuncs.Options, p runtime.Policy, o runtime.Options, inside func(h host)) *runtime.Set {
+	t.Helper()
 	h := host{functions: map[string]func(*runtime.Call, []uint64){}}
-	for _, f := range hostfuncs.Functions() {
+	for _, f := range hostfuncs.Functions(outside) {
 		h.functions[f.Name] = f.Call
 	}
 	o.Functions = []runtime.Function{{Name: "now", Call: func(c *runtime.Call, _ []uint64) {
@@ -96,7 +109,7 @@ func load(t testing.TB, p runtime.Policy, o runtime.Options, inside func(h host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Name = "p"
+	p.Name = cmp.Or(p.Name, "p")
 	set, err := r.Load(t.Context(), []runtime.Policy{p})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +158,7 @@ func full() asked {
 }
 
 // everyGrant is every grant that these tests' fields need.
-var everyGrant = runtime.Grants{Identities: true, Inputs: []string{"credential", "request.headers.X-Team", "request.headers.x-none"}}
+var everyGrant = runtime.Grants{Identities: true, KV: true, Inputs: []string{"credential", "request.headers.X-Team", "request.headers.x-none"}}
 
 // at says at which hook a field is read, and which element.
 type at struct {
@@ -321,8 +334,8 @@ func TestListsAreReadWhole(t *testing.T) {
 		{abi.FieldStepWeight, abi.ChooseStep, []int64{50, 7}},
 		{abi.FieldStepTries, abi.ChooseStep, []int64{0, 3}},
 		{abi.FieldIdentityLimits, abi.PriceResponse, []int64{60, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0}},
-		{abi.FieldUsage, abi.PriceResponse, []int64{10, 20, 0, 0, 0, 0, 0, 0, 0, 0}},
-		{abi.FieldPrice, abi.PriceResponse, []int64{300, 0, 0, 0, 0, 0, 0, 0, 0, 9}},
+		{abi.FieldUsage, abi.PriceResponse, []int64{10, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+		{abi.FieldPrice, abi.PriceResponse, []int64{300, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0}},
 	} {
 		set := in(t, runtime.Policy{}, runtime.Options{}, func(h host) {
 			got, code := h.read(test.field, int64(abi.AllIndexes))

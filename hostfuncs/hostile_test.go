@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/hostfuncs"
 	"github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
@@ -131,8 +132,10 @@ func TestNothingIsAskedWhileAnInstanceIsMade(t *testing.T) {
 					t.Errorf("%s: %s answers %d", export, f.Name, code)
 				}
 			}
-			if code := h.call("identity_lookup", 0, 32); code != int64(abi.WrongHook) {
-				t.Errorf("%s: identity_lookup answers %d", export, code)
+			for _, function := range []string{"identity_lookup", "metric", "kv_get", "kv_version", "kv_set", "kv_delete", "kv_cas", "kv_incr", "kv_window_add", "kv_list"} {
+				if code := h.call(function, 0, 32, 0, 0, 0, 0, 0); code != int64(abi.WrongHook) {
+					t.Errorf("%s: %s answers %d", export, function, code)
+				}
 			}
 			if n := h.call("config", 0, 2); n != 2 {
 				t.Errorf("%s: config answers %d", export, n)
@@ -146,21 +149,30 @@ func TestNothingIsAskedWhileAnInstanceIsMade(t *testing.T) {
 
 // FuzzCalls calls any function with any arguments at any hook. A panic would end the guest's call as a failure.
 func FuzzCalls(f *testing.F) {
-	f.Add(uint8(0), uint8(0), int64(abi.FieldRequestPath), int64(0), int64(0), int64(64), int64(0))
-	f.Add(uint8(0), uint8(1), int64(abi.FieldStepWeight), int64(-1), int64(memory-8), int64(16), int64(0))
-	f.Add(uint8(2), uint8(0), int64(abi.FieldRequestHeaders), int64(0), int64(6), int64(0), int64(64))
-	f.Add(uint8(3), uint8(2), int64(abi.FieldCostBreakdown), int64(-1), int64(0), int64(80), int64(0))
-	f.Add(uint8(4), uint8(0), int64(abi.FieldAllowHandle), int64(0), int64(1), int64(0), int64(0))
-	f.Add(uint8(5), uint8(0), int64(0), int64(32), int64(0), int64(0), int64(0))
+	f.Add(uint8(0), uint8(0), int64(abi.FieldRequestPath), int64(0), int64(0), int64(64), int64(0), int64(0), int64(0))
+	f.Add(uint8(0), uint8(1), int64(abi.FieldStepWeight), int64(-1), int64(memory-8), int64(16), int64(0), int64(0), int64(0))
+	f.Add(uint8(2), uint8(0), int64(abi.FieldRequestHeaders), int64(0), int64(6), int64(0), int64(64), int64(0), int64(0))
+	f.Add(uint8(3), uint8(2), int64(abi.FieldCostBreakdown), int64(-1), int64(0), int64(80), int64(0), int64(0), int64(0))
+	f.Add(uint8(4), uint8(0), int64(abi.FieldAllowHandle), int64(0), int64(1), int64(0), int64(0), int64(0), int64(0))
+	f.Add(uint8(5), uint8(0), int64(0), int64(32), int64(0), int64(0), int64(0), int64(0), int64(0))
+	f.Add(uint8(10), uint8(0), int64(0), int64(64), int64(0), int64(0), int64(0), int64(0), int64(0))
+	f.Add(uint8(11), uint8(0), int64(0), int64(64), int64(memory-32), int64(0), int64(0), int64(0), int64(0))
+	f.Add(uint8(15), uint8(1), int64(0), int64(1), int64(0), int64(64), int64(0), int64(0), int64(0))
+	f.Add(uint8(17), uint8(1), int64(0), int64(1), int64(0), int64(0), int64(64), int64(1000), int64(0))
+	f.Add(uint8(18), uint8(1), int64(0), int64(2), int64(1), int64(-5), int64(5), int64(0), int64(memory-8))
+	f.Add(uint8(19), uint8(2), int64(0), int64(3), int64(1), int64(10), int64(1000), int64(8), int64(0))
+	f.Add(uint8(20), uint8(2), int64(0), int64(0), int64(0), int64(0), int64(0), int64(64), int64(0))
 	functions := abi.Functions()
 	var fuzzed func(h host)
-	set := in(f, runtime.Policy{Grants: everyGrant, Config: []byte("{}")}, runtime.Options{}, func(h host) { fuzzed(h) })
-	f.Fuzz(func(t *testing.T, function, hook uint8, a, b, c, d, e int64) {
+	outside := hostfuncs.Options{KV: remembering(f, nil), Meter: counts{}}
+	p := passing(runtime.Policy{Grants: everyGrant, Config: []byte("{}"), Script: []byte("pass()")})
+	set := loadWith(f, outside, p, runtime.Options{}, func(h host) { fuzzed(h) })
+	f.Fuzz(func(t *testing.T, function, hook uint8, a, b, c, d, e, g, i int64) {
 		called := functions[int(function)%len(functions)]
-		args := []int64{a, b, c, d, e}[:len(called.Params)]
+		args := []int64{a, b, c, d, e, g, i}[:len(called.Params)]
 		fuzzed = func(h host) {
 			before := len(h.memory(0, memory))
-			if got := h.call(called.Name, args...); called.Results[0] == abi.I32 && got < int64(abi.NotFound) {
+			if got := h.call(called.Name, args...); called.Results[0] == abi.I32 && got < int64(abi.Conflict) {
 				t.Errorf("%s%v answers %d, which is no code", called.Name, args, got)
 			}
 			if after := len(h.memory(0, memory)); before != memory || after != memory {

@@ -26,7 +26,7 @@ func loadDefault(t testing.TB) *runtime.Set {
 	}
 	r, err := runtime.New(t.Context(), runtime.Options{
 		CacheDir:  compiled,
-		Functions: hostfuncs.Functions(),
+		Functions: hostfuncs.Functions(hostfuncs.Options{}),
 		Now:       func() time.Time { return now },
 	})
 	if err != nil {

@@ -49,18 +49,6 @@ func samples(t *testing.T) (all []sample) {
 // sampled is when the samples were priced: before 1 September 2026, when claude-sonnet-5 became dearer.
 var sampled = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 
-// exceptions are samples that cost something else here, and why.
-var exceptions = map[int]struct {
-	want   abi.NanoUSD
-	reason string
-}{
-	69: {1_445_400, imageModel},
-	70: {39_123_000, imageModel},
-}
-
-// imageModel is why an image model's answers cost more than Google charges for them, never less.
-const imageModel = "the data has one output price for gemini-2.5-flash-image, that of images (30 dollars); Google charges 2.50 for text, and there is no dimension for tokens of images"
-
 // price returns what the body of a sample costs.
 func (s *sample) price(t *testing.T, c *Catalog) abi.NanoUSD {
 	t.Helper()
@@ -113,18 +101,9 @@ func TestSamplesCostWhatTheyShould(t *testing.T) {
 	}
 	all := samples(t)
 	for _, s := range all {
-		got, want := s.price(t, c), nano(t, s.InputPrice, s.OutputPrice)
-		e, excepted := exceptions[s.ID]
-		if excepted {
-			if e.want == want {
-				t.Errorf("%d: is an exception that is none", s.ID)
-			}
-			want = e.want
-			t.Logf("%d: an exception: %s", s.ID, e.reason)
-		}
-		if got != want {
+		if got, want := s.price(t, c), nano(t, s.InputPrice, s.OutputPrice); got != want {
 			t.Errorf("%d: costs %d nano-dollars, want %d: %s %s", s.ID, got, want, s.Provider, s.Body)
 		}
 	}
-	t.Logf("%d of %d samples cost what the data says, %d something else for a reason", len(all)-len(exceptions), len(all), len(exceptions))
+	t.Logf("%d samples", len(all))
 }

@@ -18,7 +18,7 @@ var fields = [abi.NumDimensions]string{
 	abi.Input: "input", abi.Output: "output",
 	abi.CacheRead: "cache_read", abi.CacheWrite5m: "cache_write", abi.CacheWrite1h: "cache_write_1h",
 	abi.Reasoning: "reasoning", abi.AudioInput: "audio_input", abi.AudioOutput: "audio_output",
-	abi.Image: "image", abi.Requests: "request",
+	abi.Image: "image", abi.Requests: "request", abi.CacheReadAudio: "cache_read_audio", abi.ImageOutput: "image_output",
 }
 
 // Field returns the name that the price of a dimension has in a catalogue and in policies.yaml.
@@ -27,11 +27,13 @@ func Field(d abi.Dimension) string { return fields[d] }
 // fallbacks say which dimension's price another one takes that has none of its own. They are applied in this order.
 var fallbacks = [...]struct{ dimension, from abi.Dimension }{
 	{abi.CacheRead, abi.Input},
+	{abi.CacheReadAudio, abi.CacheRead},
 	{abi.CacheWrite5m, abi.Input},
 	{abi.CacheWrite1h, abi.CacheWrite5m},
 	{abi.AudioInput, abi.Input},
 	{abi.Reasoning, abi.Output},
 	{abi.AudioOutput, abi.Output},
+	{abi.ImageOutput, abi.Output},
 }
 
 const (

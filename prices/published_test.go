@@ -70,6 +70,11 @@ func TestPublishedPrices(t *testing.T) {
 		{cohere, "api.cohere.com", "command-a-03-2025", "", abi.Usage{abi.Input: 40, abi.Output: 60}, 700_000},                                                // 2.50, 10
 		{cohere, "api.cohere.ai", "command-r7b-12-2024", "", abi.Usage{abi.Input: 3, abi.Output: 1}, 263},                                                     // 0.0375, 0.15: 262.5
 		{perplexity, "api.perplexity.ai", "sonar-pro", "", abi.Usage{abi.Input: 10, abi.Output: 10, abi.Requests: 1}, 14_180_000},                             // 3, 15, at most 14 for 1,000 requests
+
+		// Tokens that cost more than text.
+		{google, "generativelanguage.googleapis.com", "gemini-2.5-flash", "", abi.Usage{abi.CacheRead: 100, abi.CacheReadAudio: 50, abi.AudioInput: 1}, 9_000},   // cached 0.03, cached audio 0.10, audio 1
+		{google, "generativelanguage.googleapis.com", "gemini-2.5-flash-image", "", abi.Usage{abi.Input: 10, abi.Output: 14, abi.ImageOutput: 1290}, 38_738_000}, // 0.30, 2.50, images 30
+		{google, "generativelanguage.googleapis.com", "gemini-3-pro-image-preview", "", abi.Usage{abi.Reasoning: 100, abi.ImageOutput: 1120}, 135_600_000},       // 12, images 120
 	}
 	for _, f := range facts {
 		tariff, ok := c.Find(Query{Name: "p", Host: f.host, Model: f.model})

@@ -41,12 +41,14 @@ func TestRowIsCompleted(t *testing.T) {
 		price string
 		want  abi.PriceRow // in dollars
 	}{
-		{"input and output stand for all tokens", `{"input":1,"output":2}`, abi.PriceRow{1, 2, 1, 1, 1, 2, 1, 2}},
-		{"an hour costs what five minutes do", `{"input":1,"output":2,"cache_write":3}`, abi.PriceRow{1, 2, 1, 3, 3, 2, 1, 2}},
-		{"all stated", `{"input":1,"output":2,"cache_read":3,"cache_write":4,"cache_write_1h":5,"reasoning":6,"audio_input":7,"audio_output":8,"image":9,"request":10}`,
-			abi.PriceRow{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}},
-		{"a stated 0 is a price", `{"input":1,"output":2,"cache_read":0}`, abi.PriceRow{1, 2, 0, 1, 1, 2, 1, 2}},
-		{"embeddings have no output", `{"input":1}`, abi.PriceRow{1, 0, 1, 1, 1, 0, 1, 0}},
+		{"input and output stand for all tokens", `{"input":1,"output":2}`, abi.PriceRow{1, 2, 1, 1, 1, 2, 1, 2, 0, 0, 1, 2}},
+		{"an hour costs what five minutes do", `{"input":1,"output":2,"cache_write":3}`, abi.PriceRow{1, 2, 1, 3, 3, 2, 1, 2, 0, 0, 1, 2}},
+		{"all stated", `{"input":1,"output":2,"cache_read":3,"cache_write":4,"cache_write_1h":5,"reasoning":6,"audio_input":7,"audio_output":8,"image":9,"request":10,"cache_read_audio":11,"image_output":12}`,
+			abi.PriceRow{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+		{"a stated 0 is a price", `{"input":1,"output":2,"cache_read":0}`, abi.PriceRow{1, 2, 0, 1, 1, 2, 1, 2, 0, 0, 0, 2}},
+		{"cached audio costs what cached text does", `{"input":1,"output":2,"cache_read":3,"audio_input":7,"audio_output":8}`,
+			abi.PriceRow{1, 2, 3, 1, 1, 2, 7, 8, 0, 0, 3, 2}},
+		{"embeddings have no output", `{"input":1}`, abi.PriceRow{1, 0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 0}},
 	}
 	for _, f := range facts {
 		t.Run(f.name, func(t *testing.T) {

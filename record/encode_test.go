@@ -56,9 +56,9 @@ func TestAppendJSON(t *testing.T) {
 			`{"step":"deepseek","provider":"deepseek","class":"none","status":200,"start_us":3600,"duration_us":1830000}],` +
 			`"provider":"deepseek","provider_model":"deepseek-v4-flash","status":200,"outcome":"interrupted",` +
 			`"error":"upstream_cut","cause":"the stream ended early",` +
-			`"usage":{"input":1,"output":2,"cache_read":3,"cache_write_5m":4,"cache_write_1h":5,"reasoning":6,"audio_input":7,"audio_output":8,"image":9,"requests":10},` +
+			`"usage":{"input":1,"output":2,"cache_read":3,"cache_write_5m":4,"cache_write_1h":5,"reasoning":6,"audio_input":7,"audio_output":8,"image":9,"requests":10,"cache_read_audio":11,"image_output":12},` +
 			`"usage_source":"partial","cost_nano_usd":702920,` +
-			`"breakdown_nano_usd":{"input":100,"output":101,"cache_read":102,"cache_write_5m":103,"cache_write_1h":104,"reasoning":105,"audio_input":106,"audio_output":107,"image":108,"requests":109},` +
+			`"breakdown_nano_usd":{"input":100,"output":101,"cache_read":102,"cache_write_5m":103,"cache_write_1h":104,"reasoning":105,"audio_input":106,"audio_output":107,"image":108,"requests":109,"cache_read_audio":110,"image_output":111},` +
 			`"policies":{"authenticate":"office-hours","choose_step":"default","price_response":"default"},` +
 			`"first_byte_us":412000,"duration_us":1840000,"upstream_us":1831000}`},
 		{"no more than must be", Record{ID: "req_1", Time: time.Unix(0, 0)}, `{"id":"req_1","time":"1970-01-01T00:00:00Z",` +

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"iter"
 	"log/slog"
 	"slices"
 	"time"
@@ -31,7 +32,10 @@ type Call struct {
 	memory api.Memory // nil if the guest exports none
 	grants *grants
 	config []byte
+	script []byte
 	log    *slog.Logger
+
+	session Session // nil if the guest does not speak the portable tier
 
 	out       outputs
 	found     [maxLookups]*abi.Identity // by handle - 1
@@ -39,6 +43,8 @@ type Call struct {
 	searches  int                       // lookups that were tried
 	digest    abi.Digest                // what Lookup searches for; here because it would escape from a stack
 	hostCalls int
+	kvCalls   int
+	kvBytes   int64 // keys and values that they moved
 	logLines  int
 	zoneLoads int
 	printed   int    // bytes of standard output
@@ -51,6 +57,8 @@ type Call struct {
 const (
 	maxHostCalls = 10_000
 	maxLookups   = 16
+	maxKVCalls   = 64
+	maxKVBytes   = 1 << 20
 )
 
 // Read returns the guest's memory from ptr on. The slice is the memory itself: it is valid until the host function
@@ -84,6 +92,17 @@ func (c *Call) WriteString(ptr uint32, s string) bool {
 // Config returns the policy's configuration, nil if it has none.
 func (c *Call) Config() []byte { return c.config }
 
+// Script returns the source text that the policy's module runs, nil if it runs none.
+func (c *Call) Script() []byte { return c.script }
+
+// Charge takes fuel for what a host function is about to do. It answers false if the call has not that much left: then
+// the function need not do it, as the guest ends at its next step.
+func (c *Call) Charge(units int64) bool {
+	enough := int64(c.in.fuel.Get()) >= units
+	c.in.charge(units)
+	return enough
+}
+
 // Now returns the time as guests see it.
 func (c *Call) Now() time.Time { return c.in.pool.runtime.now() }
 
@@ -95,6 +114,30 @@ func (c *Call) Random(b []byte) {
 
 // GrantedIdentities reports whether the policy may look identities up.
 func (c *Call) GrantedIdentities() bool { return c.grants.identities }
+
+// AdmitKV counts a call of a function that keeps state. The code is OK if the policy may call it now.
+func (c *Call) AdmitKV() abi.Code {
+	switch {
+	case c.Hook >= abi.NumHooks: // instances come up as often as the host likes, and are tried before they serve
+		return abi.WrongHook
+	case !c.grants.kv:
+		return abi.NotGranted
+	case c.kvCalls == maxKVCalls:
+		return abi.OverQuota
+	}
+	c.kvCalls++
+	return abi.OK
+}
+
+// ChargeKV takes the call's cap and its fuel for keys and values that a function is about to move. The code is OK if it
+// may.
+func (c *Call) ChargeKV(bytes int64) abi.Code {
+	if bytes > maxKVBytes-c.kvBytes || !c.Charge(bytes) {
+		return abi.OverQuota
+	}
+	c.kvBytes += bytes
+	return abi.OK
+}
 
 // GrantedField reports whether the policy may read a field that needs a grant.
 func (c *Call) GrantedField(field abi.FieldID) bool {
@@ -111,6 +154,17 @@ func (c *Call) GrantedName(field abi.FieldID, name []byte) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// GrantedNames returns the names of a field's elements that the policy may read.
+func (c *Call) GrantedNames(field abi.FieldID) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, g := range c.grants.named {
+			if g.field == field && !yield(g.name) {
+				return
+			}
+		}
+	}
 }
 
 // Lookup finds a stored identity by the digest of its credential and returns its handle, which is above 0 and valid
@@ -170,8 +224,12 @@ func (c *Call) end() {
 	c.Authentication, c.StepChoice, c.Pricing, c.Request, c.Identity = nil, nil, nil, nil, nil
 	clear(c.found[:c.lookups])
 	c.lookups, c.searches, c.hostCalls, c.logLines, c.printed, c.zoneLoads = 0, 0, 0, 0, 0, 0
+	c.kvCalls, c.kvBytes = 0, 0
 	c.digest = abi.Digest{}
 	if c.out.set|c.out.refused != 0 {
 		c.out = outputs{}
+	}
+	if c.session != nil {
+		c.session.Reset()
 	}
 }

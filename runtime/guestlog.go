@@ -43,6 +43,15 @@ func (c *Call) WriteLog(level int32, text []byte) abi.Code {
 	return abi.OK
 }
 
+// LogLevel returns the lowest level of which lines are kept; one above abi.LogError if none are.
+func (c *Call) LogLevel() int32 {
+	level := int32(0)
+	for int(level) < len(logLevels) && !c.log.Enabled(c.in, logLevels[level]) {
+		level++
+	}
+	return level
+}
+
 // requestID names the request that the call is about, for the log.
 func (c *Call) requestID() string {
 	if c.Request == nil {

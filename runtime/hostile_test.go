@@ -150,7 +150,7 @@ func (h *hostile) run(t *testing.T, r *runtime.Runtime, told *byPolicy, limits r
 
 // hostileFunctions are those of the contract, one of which has a bug: it panics when it is asked for 13 random bytes.
 func hostileFunctions() []runtime.Function {
-	all := hostfuncs.Functions()
+	all := hostfuncs.Functions(hostfuncs.Options{})
 	for i, f := range all {
 		if f.Name != "random" {
 			continue

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -43,7 +42,10 @@ const overQuotaFuel = 1000
 // newInstance makes an instance and brings it up: start section, _initialize, configure.
 func (p *pool) newInstance(slot int) (*instance, error) {
 	in := &instance{Context: context.Background(), pool: p, slot: slot}
-	in.call = Call{Policy: p.key.policy, Hook: abi.NumHooks, in: in, grants: &grants{}, config: p.config, log: p.runtime.log}
+	in.call = Call{Policy: p.key.policy, Hook: abi.NumHooks, in: in, grants: &grants{}, config: p.config, script: p.script, log: p.runtime.log}
+	if p.module.portable {
+		in.call.session = p.runtime.session()
+	}
 	p.runtime.watchdog.add(in)
 	p.runtime.watchdog.begin(in, initTime)
 	mod, err := p.module.instantiate(in)
@@ -131,7 +133,11 @@ func (in *instance) bringUp() error {
 }
 
 func (in *instance) refusedConfiguration(code int32) error {
+	complaint := in.call.complaint()
 	in.call.end() // an unfinished line is the reason as well as a finished one
+	if complaint != "" {
+		return fmt.Errorf("the policy refused its configuration: configure returned %d and said %q", code, complaint)
+	}
 	if in.call.lastLine == "" {
 		return fmt.Errorf("the policy refused its configuration: configure returned %d", code)
 	}
@@ -162,35 +168,62 @@ func (in *instance) ask(p *binding, q question) (bool, *failedCall) {
 	in.pool.runtime.watchdog.begin(in, p.limits.Time)
 	in.call.begin(p, q)
 	code, failed := in.run(in.hooks[q.hook], p.limits.Fuel)
+	verdict := false
 	if failed == nil {
-		failed = in.judge(code)
+		verdict, failed = in.judge(code)
 	}
 	if failed != nil {
 		failed.said = in.call.takeSaid()
 	}
 	in.call.end()
-	return failed == nil && code == abi.ReturnVerdict, failed
+	return verdict, failed
 }
 
-// judge turns what a hook returned into a failure, or into nil for a verdict and for a pass.
-func (in *instance) judge(code int32) *failedCall {
-	switch code {
-	case abi.ReturnVerdict:
-		if err := in.call.settle(); err != nil {
-			return &failedCall{failure: BadVerdict, cause: err}
-		}
-		return nil
-	case abi.ReturnPass:
-		return nil
-	case abi.ReturnError:
-		return &failedCall{failure: GuestError, cause: errors.New("the policy answered that it failed")}
+// judge turns what a hook returned into a verdict, a pass or a failure. A guest of the portable tier that complains has
+// failed, whatever it returned: that is how its other hosts take it.
+func (in *instance) judge(code int32) (verdict bool, failed *failedCall) {
+	complaint := in.call.complaint()
+	switch {
+	case complaint != "" || code == abi.ReturnError:
+		return false, failedByItself(complaint)
+	case code == abi.ReturnPass:
+		return false, nil
+	case code == abi.ReturnVerdict:
+		return in.readVerdict()
+	case in.call.session != nil: // its PDK chooses what stands for failure
+		return false, failedByItself(fmt.Sprintf("the hook returned %d", code))
 	default:
-		return &failedCall{failure: BadReturn, cause: fmt.Errorf("the hook returned %d, which is neither verdict, error nor pass", code)}
+		return false, &failedCall{failure: BadReturn, cause: fmt.Errorf("the hook returned %d, which is neither verdict, error nor pass", code)}
 	}
+}
+
+// readVerdict settles the verdict of a hook that says that it gave one.
+func (in *instance) readVerdict() (verdict bool, failed *failedCall) {
+	pass, err := in.call.readAnswer()
+	if err == nil && !pass {
+		err = in.call.settle()
+	}
+	if err != nil {
+		return false, &failedCall{failure: BadVerdict, cause: err}
+	}
+	return !pass, nil
 }
 
 // admit counts a host call. It answers false if the call may not go on; then the guest is on its way out.
 func (in *instance) admit(mod api.Module) bool {
+	if !in.onTime(mod) {
+		return false
+	}
+	in.call.hostCalls++
+	if in.call.hostCalls > maxHostCalls {
+		in.charge(overQuotaFuel)
+		return false
+	}
+	return true
+}
+
+// onTime answers false if the guest is on its way out, or from now on is, because it is past its time.
+func (in *instance) onTime(mod api.Module) bool {
 	if in.mod == nil {
 		in.attach(mod)
 	}
@@ -200,11 +233,6 @@ func (in *instance) admit(mod api.Module) bool {
 	if deadline := in.deadline.Load(); in.overdue.Load() == deadline {
 		late := longStep + time.Duration(in.pool.runtime.watchdog.clock.Load()-deadline)
 		in.stop(TimedOut, fmt.Errorf("the call was %s past its time when it called the host", late))
-		return false
-	}
-	in.call.hostCalls++
-	if in.call.hostCalls > maxHostCalls {
-		in.charge(overQuotaFuel)
 		return false
 	}
 	return true

@@ -12,23 +12,26 @@ import (
 	"github.com/sallyport-dev/sallyport/runtime/fuel"
 )
 
-// moduleExtism is the portable tier's module. It is named here only to tell its authors what is the matter.
-const moduleExtism = "extism:host/env"
-
 // hostFunction is one import as guests are linked to it.
 type hostFunction struct {
 	kind fuel.FuncType
 	call func(c *Call, stack []uint64)
-	// refused is what the i32 result says when the host does not run the function: the call's cap is used up.
+	// What the results say when the host does not run the function, because the call's cap is used up: an i32 refused,
+	// an i64 none.
 	refused int32
+	none    uint64
+	access  bool // it costs fuel instead of counting against the cap
 }
+
+// noValue is abi.NoValue as it stands on a stack.
+const noValue = uint64(1) << 63
 
 // policyFunctions are the functions of abi.ModulePolicy: those that are implemented, and for the rest of the
 // contract stubs that answer NotSupported.
 func policyFunctions(implemented []Function) (map[string]hostFunction, error) {
 	out := map[string]hostFunction{}
 	for _, f := range abi.Functions() {
-		out[f.Name] = stub(fuel.FuncType{Params: fuelTypes(f.Params), Results: fuelTypes(f.Results)}, int32(abi.NotSupported))
+		out[f.Name] = stub(fuel.FuncType{Params: fuelTypes(f.Params), Results: fuelTypes(f.Results)}, int32(abi.NotSupported), noValue)
 	}
 	var errs []error
 	for _, f := range implemented {
@@ -37,7 +40,7 @@ func policyFunctions(implemented []Function) (map[string]hostFunction, error) {
 			errs = append(errs, fmt.Errorf("host function %q is not in the contract", f.Name))
 			continue
 		}
-		out[f.Name] = hostFunction{kind: known.kind, call: f.Call, refused: int32(abi.OverQuota)}
+		out[f.Name] = hostFunction{kind: known.kind, call: f.Call, refused: int32(abi.OverQuota), none: noValue}
 	}
 	return out, errors.Join(errs...)
 }
@@ -53,22 +56,21 @@ func fuelTypes(types []abi.Type) (out fuel.Types) {
 	return out
 }
 
-// stub is a function that this host does not serve: every i32 result is the code, every i64 result NoValue.
-func stub(kind fuel.FuncType, code int32) hostFunction {
-	return hostFunction{
-		kind:    kind,
-		refused: code,
-		call:    func(_ *Call, stack []uint64) { answerCode(stack, kind.Results, code) },
-	}
+// stub is a function that this host does not serve: every i32 result is the code, every i64 result none.
+func stub(kind fuel.FuncType, code int32, none uint64) hostFunction {
+	f := hostFunction{kind: kind, refused: code, none: none}
+	f.call = func(_ *Call, stack []uint64) { f.refuse(stack) }
+	return f
 }
 
-func answerCode(stack []uint64, results fuel.Types, code int32) {
-	for i := range len(results) {
-		switch results[i : i+1] {
+// refuse answers in place of the function.
+func (f *hostFunction) refuse(stack []uint64) {
+	for i := range len(f.kind.Results) {
+		switch f.kind.Results[i : i+1] {
 		case fuel.I32:
-			stack[i] = uint64(uint32(code))
+			stack[i] = uint64(uint32(f.refused))
 		case fuel.I64:
-			stack[i] = uint64(1) << 63 // abi.NoValue
+			stack[i] = f.none
 		default:
 			stack[i] = 0
 		}
@@ -110,28 +112,36 @@ func (r *Runtime) planImports(imports []fuel.ImportType) (plan, error) {
 // served by a stub of the guest's own type, so that a guest newer than its host still loads.
 func (r *Runtime) findImport(i fuel.ImportType) (f hostFunction, served bool, err error) {
 	var known map[string]hostFunction
-	unserved := int32(abi.NotSupported)
-	switch i.Module {
-	case abi.ModulePolicy:
+	unserved, none := int32(abi.NotSupported), noValue
+	switch {
+	case i.Module == abi.ModulePolicy:
 		known = r.functions
-	case abi.ModuleWASI:
+	case i.Module == abi.ModuleWASI:
 		known, unserved = r.wasi, errnoNoSys
-	case moduleExtism:
-		return f, false, fmt.Errorf("imports %s.%s: the portable tier is not served by this version of Sallyport", i.Module, i.Name)
+	case i.Module == ModuleExtism && r.portable != nil:
+		known, unserved, none = r.portable, 0, 0 // it has no codes: 0 is how it says that there is nothing
 	default:
-		return f, false, fmt.Errorf("imports %s.%s, but only %s and %s are served", i.Module, i.Name, abi.ModulePolicy, abi.ModuleWASI)
+		return f, false, fmt.Errorf("imports %s.%s, but only %s are served", i.Module, i.Name, r.servedModules())
 	}
 	if i.Kind != fuel.Func {
 		return f, false, fmt.Errorf("imports %s.%s as a %s, but only functions are served", i.Module, i.Name, i.Kind)
 	}
 	f, served = known[i.Name]
 	if !served {
-		return stub(i.Func, unserved), false, nil
+		return stub(i.Func, unserved, none), false, nil
 	}
 	if f.kind != i.Func {
 		return f, false, fmt.Errorf("imports %s.%s as %s, but it is %s", i.Module, i.Name, i.Func, f.kind)
 	}
 	return f, true, nil
+}
+
+// servedModules names the modules that guests may import.
+func (r *Runtime) servedModules() string {
+	if r.portable == nil {
+		return abi.ModulePolicy + " and " + abi.ModuleWASI
+	}
+	return abi.ModulePolicy + ", " + ModuleExtism + " and " + abi.ModuleWASI
 }
 
 // link makes the host modules that a plan asks for.
@@ -153,12 +163,28 @@ func link(ctx context.Context, to wazero.Runtime, p plan) error {
 // serve makes the Go side of an import. The context of a guest's call is its instance, which is how the function
 // finds its Call without searching or allocating.
 func serve(f hostFunction) api.GoModuleFunc {
+	if f.access {
+		return serveAccess(f)
+	}
 	return func(ctx context.Context, mod api.Module, stack []uint64) {
 		in := ctx.(*instance) //nolint:errcheck // guests are called with nothing else
 		if !in.admit(mod) {
-			answerCode(stack, f.kind.Results, f.refused)
+			f.refuse(stack)
 			return
 		}
+		f.call(&in.call, stack)
+	}
+}
+
+// serveAccess is serve for what costs fuel instead of counting against the cap.
+func serveAccess(f hostFunction) api.GoModuleFunc {
+	return func(ctx context.Context, mod api.Module, stack []uint64) {
+		in := ctx.(*instance) //nolint:errcheck // guests are called with nothing else
+		if !in.onTime(mod) {
+			f.refuse(stack)
+			return
+		}
+		in.charge(accessFuel)
 		f.call(&in.call, stack)
 	}
 }

@@ -80,7 +80,8 @@ func (r *Runtime) bind(ctx context.Context, policy *Policy) (*binding, error) {
 		policy: policy.Name,
 		module: moduleKey{wasm: sha256.Sum256(policy.Wasm), memory: limits.Memory &^ (pageSize - 1)},
 		config: sha256.Sum256(policy.Config),
-		grants: fmt.Sprintf("%t %q", policy.Grants.Identities, policy.Grants.Inputs),
+		script: sha256.Sum256(policy.Script),
+		grants: fmt.Sprintf("%t %t %q", policy.Grants.Identities, policy.Grants.KV, policy.Grants.Inputs),
 	}
 	m, err := r.module(ctx, key.module, policy.Wasm)
 	if err != nil {
@@ -90,7 +91,7 @@ func (r *Runtime) bind(ctx context.Context, policy *Policy) (*binding, error) {
 	b.reports = reporter{log: r.log, policy: policy.Name}
 	b.observer = r.observer
 	if b.hooks, err = chooseHooks(policy, m.hooks); err == nil {
-		b.pool, err = r.pool(key, m, policy.Config, limits)
+		b.pool, err = r.pool(key, m, policy, limits)
 	}
 	if err != nil {
 		r.mu.Lock()
@@ -152,7 +153,7 @@ func (r *Runtime) module(ctx context.Context, key moduleKey, wasm []byte) (*modu
 
 // pool returns the pool for a key, with one more user. The module's user passes to a new pool; an old one has its
 // own, so that this one is given back.
-func (r *Runtime) pool(key poolKey, m *module, config []byte, limits Limits) (*pool, error) {
+func (r *Runtime) pool(key poolKey, m *module, policy *Policy, limits Limits) (*pool, error) {
 	r.mu.Lock()
 	p := r.pools[key]
 	if p != nil {
@@ -164,7 +165,7 @@ func (r *Runtime) pool(key poolKey, m *module, config []byte, limits Limits) (*p
 		p.newLimits(limits)
 		return p, nil
 	}
-	p, err := newPool(r, key, m, slices.Clone(config))
+	p, err := newPool(r, key, m, policy)
 	if err != nil {
 		return nil, err
 	}

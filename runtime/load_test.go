@@ -45,7 +45,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"the portable tier", runtime.Policy{Wasm: module(func(m *w.Module) {
 			m.Import("extism:host/env", "input_length", nil, []w.Type{w.I64})
 			pass(m)
-		})}, []string{"portable tier is not served by this version"}},
+		})}, []string{"but only sallyport:policy/1 and wasi_snapshot_preview1 are served"}},
 		{"an import of another type", runtime.Policy{Wasm: module(func(m *w.Module) {
 			m.Import(abi.ModulePolicy, "now", nil, []w.Type{w.I32})
 			pass(m)

@@ -39,6 +39,7 @@ type module struct {
 	compiled  wazero.CompiledModule
 	hooks     []abi.Hook // exported ones
 	hasMemory bool
+	portable  bool // it imports something of ModuleExtism
 	stubbed   []string
 }
 
@@ -76,7 +77,7 @@ func (r *Runtime) check(key moduleKey, wasm []byte) (*module, []byte, plan, erro
 	if err := errors.Join(importErr, m.readExports(metered.Exports), checkMemory(metered.Memory, key.memory)); err != nil {
 		return nil, nil, plan{}, err
 	}
-	m.stubbed = p.stubbed
+	m.stubbed, m.portable = p.stubbed, p.functions[ModuleExtism] != nil
 	return m, metered.Binary, p, nil
 }
 

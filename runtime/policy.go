@@ -17,6 +17,7 @@ type Policy struct {
 	Hooks  []abi.Hook // where it is asked; empty: every hook that the module exports
 	Veto   bool       // at authenticate it is asked after an allow, and may only deny or pass
 	Config []byte     // what the config host function answers; nil if there is none
+	Script []byte     // what the script host function answers: the source text that the module runs; nil if there is none
 	Limits Limits
 	Grants Grants
 }
@@ -49,6 +50,7 @@ const (
 // Grants is what a policy may do beyond reading the ordinary fields.
 type Grants struct {
 	Identities bool     // identity_lookup
+	KV         bool     // the functions that keep state, in a namespace of the policy's own
 	Inputs     []string // names of fields that need a grant: "credential", "request.headers.x-team"
 }
 
@@ -83,6 +85,7 @@ func (l Limits) check() error {
 // grants is Grants as host functions check it.
 type grants struct {
 	identities bool
+	kv         bool
 	fields     []abi.FieldID // sorted; fields that are granted as a whole
 	named      []namedGrant
 }
@@ -96,7 +99,7 @@ type namedGrant struct {
 // compile looks the granted inputs up in the contract. Granting what needs no grant is an error too: it would make
 // the operator believe that the other fields are withheld.
 func (g Grants) compile() (grants, error) {
-	out := grants{identities: g.Identities}
+	out := grants{identities: g.Identities, kv: g.KV}
 	var errs []error
 	for _, input := range g.Inputs {
 		field, name, ok := findGranted(input)

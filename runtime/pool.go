@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ type poolKey struct {
 	policy string
 	module moduleKey
 	config digest
+	script digest
 	grants string
 }
 
@@ -27,6 +29,7 @@ type pool struct {
 	key     poolKey
 	module  *module
 	config  []byte
+	script  []byte
 	users   int    // sets that hold it; guarded by Runtime.mu
 	limits  Limits // of the set that was made last; guarded by Runtime.loading
 	reports reporter
@@ -63,9 +66,10 @@ var (
 func poolSize() int { return max(4, 2*goruntime.GOMAXPROCS(0)) }
 
 // newPool makes a pool with one instance in it, so that a policy that cannot come up is noticed now.
-func newPool(r *Runtime, key poolKey, m *module, config []byte) (*pool, error) {
+func newPool(r *Runtime, key poolKey, m *module, policy *Policy) (*pool, error) {
 	size := poolSize()
-	p := &pool{runtime: r, key: key, module: m, config: config, slots: make([]slot, size), freed: make(chan struct{}, size)}
+	p := &pool{runtime: r, key: key, module: m, slots: make([]slot, size), freed: make(chan struct{}, size)}
+	p.config, p.script = slices.Clone(policy.Config), slices.Clone(policy.Script)
 	p.reports = reporter{log: r.log, policy: key.policy}
 	for h := range p.breakers {
 		b := &p.breakers[h]

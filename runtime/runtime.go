@@ -25,6 +25,7 @@ import (
 type Options struct {
 	CacheDir  string           // compiled code is kept here between starts; "" keeps it in memory only
 	Functions []Function       // what guests may import from abi.ModulePolicy
+	Portable  *Portable        // what guests may import from ModuleExtism; nil: such guests are refused
 	Log       *slog.Logger     // failures and the guests' own log lines; nil discards them
 	Observer  Observer         // told of every hook call; nil for none
 	Now       func() time.Time // the clock that guests see; nil means time.Now
@@ -62,6 +63,8 @@ type Runtime struct {
 	cache     wazero.CompilationCache
 	functions map[string]hostFunction // implemented or stubbed, by their names in abi.ModulePolicy
 	wasi      map[string]hostFunction
+	portable  map[string]hostFunction // nil: there is no portable tier
+	session   func() Session          // makes one for an instance of a guest of the portable tier
 	log       *slog.Logger
 	observer  Observer
 	now       func() time.Time
@@ -107,6 +110,9 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	if r.random == nil {
 		r.random = func(b []byte) { _, _ = rand.Read(b) } // never fails: crypto/rand ends the process instead
+	}
+	if o.Portable != nil {
+		r.portable, r.session = portableFunctions(o.Portable), o.Portable.NewSession
 	}
 	var err error
 	if r.functions, err = policyFunctions(o.Functions); err != nil {

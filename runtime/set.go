@@ -207,7 +207,7 @@ func (s *Set) Policies() []PolicyInfo {
 			Hooks:     slices.Clone(b.hooks),
 			Veto:      b.veto,
 			Limits:    b.limits,
-			Grants:    Grants{Identities: b.given.Identities, Inputs: slices.Clone(b.given.Inputs)},
+			Grants:    Grants{Identities: b.given.Identities, KV: b.given.KV, Inputs: slices.Clone(b.given.Inputs)},
 			Stubbed:   slices.Clone(m.stubbed),
 			Instances: b.pool.alive(),
 		})

@@ -24,7 +24,7 @@ func load(t testing.TB, o runtime.Options, policies ...runtime.Policy) *runtime.
 func newRuntime(t testing.TB, o runtime.Options) *runtime.Runtime {
 	t.Helper()
 	if o.Functions == nil {
-		o.Functions = hostfuncs.Functions()
+		o.Functions = hostfuncs.Functions(hostfuncs.Options{})
 	}
 	r, err := runtime.New(t.Context(), o)
 	if err != nil {

@@ -54,13 +54,13 @@ func TestReadContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := c.enums["Dimension"][abi.NumDimensions-1]; last.Name != "Requests" || last.Wire != "requests" {
+	if last := c.enums["Dimension"][abi.NumDimensions-1]; last.Name != "ImageOutput" || last.Wire != "image_output" {
 		t.Errorf("the last dimension is %+v", last)
 	}
 	if got := c.enums["ErrorClass"][abi.Ambiguous]; got.Name != "Ambiguous" || !strings.HasPrefix(got.Doc, "the provider may") {
 		t.Errorf("the class ambiguous is %+v", got)
 	}
-	if len(c.enums["Code"]) != 9 || len(c.enums["Return"]) != 3 || len(c.enums["Log"]) != 4 {
+	if len(c.enums["Code"]) != 11 || len(c.enums["Return"]) != 3 || len(c.enums["Log"]) != 4 {
 		t.Errorf("codes %v, returns %v, levels %v", c.enums["Code"], c.enums["Return"], c.enums["Log"])
 	}
 }
@@ -138,6 +138,9 @@ func TestPrototype(t *testing.T) {
 		"identity_lookup": "int32_t sp_identity_lookup(const void *digest, uint32_t digest_len)",
 		"now":             "int64_t sp_now(void)",
 		"random":          "int32_t sp_random(void *ptr, uint32_t len)",
+		"digest":          "int32_t sp_digest(const void *ptr, uint32_t len, void *out)",
+		"kv_cas":          "int64_t sp_kv_cas(const void *key, uint32_t key_len, int64_t version, const void *ptr, uint32_t len, int64_t ttl_ms)",
+		"kv_incr":         "int32_t sp_kv_incr(const void *key, uint32_t key_len, int64_t delta, int64_t floor, int64_t ceiling, int64_t ttl_ms, void *out)",
 	}
 	for _, f := range abi.Functions() {
 		if w, ok := want[f.Name]; ok && prototype(f) != w {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"go/format"
 	"path"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -224,6 +225,9 @@ func typeName(t abi.Type) string {
 	return "i32"
 }
 
+// pointers are the parameters that point to what the host reads.
+var pointers = []string{"ptr", "name", "digest", "key", "prefix", "cursor"}
+
 // prototype is a function's declaration in C. What a parameter is called says whether it is a pointer.
 func prototype(f abi.Function) string {
 	params := []string{"void"}
@@ -231,14 +235,14 @@ func prototype(f abi.Function) string {
 		name := f.Names[i]
 		kind := "int32_t "
 		switch {
-		case name == "buf" || f.Name == "random" && name == "ptr":
+		case name == "buf" || name == "out" || f.Name == "random" && name == "ptr":
 			kind = "void *"
-		case name == "ptr" || name == "name" || name == "digest":
-			kind = "const void *"
 		case name == "len" || name == "cap" || strings.HasSuffix(name, "_len"):
 			kind = "uint32_t "
 		case p == abi.I64:
 			kind = "int64_t "
+		case slices.Contains(pointers, name):
+			kind = "const void *"
 		}
 		if i == 0 {
 			params = nil

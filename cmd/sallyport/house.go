@@ -70,7 +70,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	h.metrics = admin.NewMetrics(version, func() float64 { return float64(h.state.Dropped()) }, time.Now)
 	h.metrics.Watch(h.moneyFigures)
 	h.runtime, err = runtime.New(ctx, runtime.Options{
-		CacheDir: filepath.Join(first.Data, "policies"), Functions: hostfuncs.Functions(),
+		CacheDir: filepath.Join(first.Data, "policies"), Functions: hostfuncs.Functions(hostfuncs.Options{}),
 		Log: log, Observer: observer{h.metrics}, Compiler: compiler,
 	})
 	if err != nil {

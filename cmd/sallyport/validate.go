@@ -52,7 +52,7 @@ func tryPolicies(ctx context.Context, c *config.Snapshot) ([]runtime.PolicyInfo,
 	if err != nil {
 		return nil, err
 	}
-	r, err := runtime.New(ctx, runtime.Options{Functions: hostfuncs.Functions(), Log: slog.New(slog.DiscardHandler)})
+	r, err := runtime.New(ctx, runtime.Options{Functions: hostfuncs.Functions(hostfuncs.Options{}), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}

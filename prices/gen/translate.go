@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math/big"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ var notes = []string{
 	"the date is the day on which the data was taken over: prices that changed after its commit are not in it",
 	"US dollars per million units; a price that is not stated is that of the dimension charged instead",
 	"cache_write_1h of Claude models is not in the data: Anthropic charges twice the input price",
+	"image_output of Gemini's image models: the data has one output price, Google's that of images, OpenRouter's that of text",
 }
 
 // header, providerLine and modelLine are the lines of a catalogue. Their first fields say which one it is.
@@ -67,14 +69,16 @@ type tier struct {
 }
 
 type amounts struct {
-	Input        json.Number `json:"input,omitempty"`
-	Output       json.Number `json:"output,omitempty"`
-	CacheRead    json.Number `json:"cache_read,omitempty"`
-	CacheWrite   json.Number `json:"cache_write,omitempty"`
-	CacheWrite1h json.Number `json:"cache_write_1h,omitempty"`
-	AudioInput   json.Number `json:"audio_input,omitempty"`
-	AudioOutput  json.Number `json:"audio_output,omitempty"`
-	Request      json.Number `json:"request,omitempty"`
+	Input          json.Number `json:"input,omitempty"`
+	Output         json.Number `json:"output,omitempty"`
+	CacheRead      json.Number `json:"cache_read,omitempty"`
+	CacheWrite     json.Number `json:"cache_write,omitempty"`
+	CacheWrite1h   json.Number `json:"cache_write_1h,omitempty"`
+	AudioInput     json.Number `json:"audio_input,omitempty"`
+	AudioOutput    json.Number `json:"audio_output,omitempty"`
+	Request        json.Number `json:"request,omitempty"`
+	CacheReadAudio json.Number `json:"cache_read_audio,omitempty"`
+	ImageOutput    json.Number `json:"image_output,omitempty"`
 }
 
 // field returns where the price of the data's name belongs, and what it is multiplied by to be one for a million;
@@ -95,6 +99,8 @@ func (a *amounts) field(name string) (price *json.Number, times int64) {
 		return &a.AudioOutput, 1
 	case "requests_kcount":
 		return &a.Request, 1000
+	case "cache_audio_read_mtok":
+		return &a.CacheReadAudio, 1
 	}
 	return nil, 0
 }
@@ -146,6 +152,9 @@ func (t *translation) provider(p source) error {
 			return again
 		})
 		entries, err := t.entries(m.Prices, strings.Contains(strings.ToLower(m.ID), "claude"))
+		if err == nil {
+			err = tellImagesApart(m.ID, entries)
+		}
 		if err != nil {
 			return fmt.Errorf("model %s: %w", m.ID, err)
 		}
@@ -199,6 +208,7 @@ func (r rates) covers(other rates) bool {
 	for _, pair := range [][2]json.Number{
 		{r.Input, other.Input}, {r.Output, other.Output}, {r.CacheRead, other.CacheRead}, {r.CacheWrite, other.CacheWrite},
 		{r.CacheWrite1h, other.CacheWrite1h}, {r.AudioInput, other.AudioInput}, {r.AudioOutput, other.AudioOutput}, {r.Request, other.Request},
+		{r.CacheReadAudio, other.CacheReadAudio}, {r.ImageOutput, other.ImageOutput},
 	} {
 		if pair[0] == "" && pair[1] != "" {
 			return false
@@ -256,6 +266,33 @@ func hourly(a *amounts) {
 	if input, ok := new(big.Rat).SetString(string(a.Input)); ok && a.CacheWrite != "" {
 		a.CacheWrite1h = text(input.Add(input, input))
 	}
+}
+
+// painted is what Google charges for a million tokens of its image models' answers: of text and thoughts, and of images.
+type painted struct{ text, image json.Number }
+
+// paintings are these models, by the last part of their ids.
+var paintings = map[string]painted{
+	"gemini-2.5-flash-image":         {"2.5", "30"},
+	"gemini-3-pro-image-preview":     {"12", "120"},
+	"gemini-3.1-flash-image-preview": {"3", "60"},
+}
+
+// tellImagesApart gives an image model both of its output prices. The data has one of them: if it has another price than
+// these, they are out of date.
+func tellImagesApart(model string, entries []entry) error {
+	p, ok := paintings[path.Base(model)]
+	if !ok {
+		return nil
+	}
+	for i := range entries {
+		e := &entries[i]
+		if e.Output != p.text && e.Output != p.image || len(e.Tiers)+len(e.Windows) > 0 {
+			return fmt.Errorf("its output costs %s, neither %s nor %s: see what Google charges", e.Output, p.text, p.image)
+		}
+		e.Output, e.ImageOutput = p.text, p.image
+	}
+	return nil
 }
 
 // dollars returns an amount in whole nano-dollars, rounded half up.

@@ -51,6 +51,8 @@ enum {
     SP_OVER_QUOTA = -6, /* a cap of this call or this policy is used up */
     SP_NOT_SUPPORTED = -7, /* the function is known to the contract but not served by this host */
     SP_NOT_FOUND = -8, /* nothing is stored under this name */
+    SP_UNAVAILABLE = -9, /* the host cannot store it, or read it, just now */
+    SP_CONFLICT = -10, /* the version is not the one that was expected */
 };
 
 /* SP_NO_VALUE is what get_i64 returns where get would answer with a code: no amount, count or time of the contract
@@ -72,7 +74,7 @@ enum {
 };
 
 /* Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
- * only what was not read from or written to a cache, Output only what is not Reasoning or audio. */
+ * only what was not read from or written to a cache, Output only what is not Reasoning, audio or an image. */
 enum {
     SP_DIMENSION_INPUT = 0,
     SP_DIMENSION_OUTPUT = 1,
@@ -84,7 +86,9 @@ enum {
     SP_DIMENSION_AUDIO_OUTPUT = 7,
     SP_DIMENSION_IMAGE = 8,
     SP_DIMENSION_REQUESTS = 9,
-    SP_NUM_DIMENSIONS = 10
+    SP_DIMENSION_CACHE_READ_AUDIO = 10,
+    SP_DIMENSION_IMAGE_OUTPUT = 11,
+    SP_NUM_DIMENSIONS = 12
 };
 
 /* CredentialShape is what can be said of a credential from its characters alone. */
@@ -236,6 +240,51 @@ SP_IMPORT("random") int32_t sp_random(void *ptr, uint32_t len);
 
 /* Reads the policy's configuration (`config:` of policies.yaml) as JSON, like get. Absent without one. */
 SP_IMPORT("config") int32_t sp_config(void *buf, uint32_t cap);
+
+/* Reads the source text of a policy whose module runs one, like get. Absent for all others. */
+SP_IMPORT("script") int32_t sp_script(void *buf, uint32_t cap);
+
+/* Writes the SHA-256 of up to 1 MiB of memory to out, 32 bytes. Returns 0 or a code. */
+SP_IMPORT("digest") int32_t sp_digest(const void *ptr, uint32_t len, void *out);
+
+/* Adds a value of at least 0 to a counter of the policy, for the operator's metrics. The name is 1 to 64 of a to z,
+ * 0 to 9 and _; a policy has up to 16 of them. Returns 0 or a code. */
+SP_IMPORT("metric") int32_t sp_metric(const void *name, uint32_t name_len, int64_t value);
+
+/* Reads what is stored under a key, like get; a counter as decimal text. NOT_FOUND if there is nothing. Needs the
+ * grant kv: own. */
+SP_IMPORT("kv_get") int32_t sp_kv_get(const void *key, uint32_t key_len, void *buf, uint32_t cap);
+
+/* Returns the version of what is stored under a key, above 0; NO_VALUE if there is nothing, else a code. Ask for it
+ * before the value, never after. Needs the grant kv: own. */
+SP_IMPORT("kv_version") int64_t sp_kv_version(const void *key, uint32_t key_len);
+
+/* Stores a value for so many milliseconds, or for good if ttl_ms is 0. Returns 0 or a code. Needs the grant kv:
+ * own. */
+SP_IMPORT("kv_set") int32_t sp_kv_set(const void *key, uint32_t key_len, const void *ptr, uint32_t len, int64_t ttl_ms);
+
+/* Removes a key, whatever it holds. Returns 0; NOT_FOUND if there was nothing. Needs the grant kv: own. */
+SP_IMPORT("kv_delete") int32_t sp_kv_delete(const void *key, uint32_t key_len);
+
+/* Is kv_set if the key has that version; version 0 is for a key that is not there. Returns the new version, above
+ * 0; CONFLICT if it has another one; NOT_FOUND if there is no such key. Needs the grant kv: own. */
+SP_IMPORT("kv_cas") int64_t sp_kv_cas(const void *key, uint32_t key_len, int64_t version, const void *ptr, uint32_t len, int64_t ttl_ms);
+
+/* Adds delta to a counter if the sum is within floor and ceiling, both included. Returns 1 if it did, 0 if not, and
+ * writes what the counter is then to out, as an i64. A key that is not there is 0; adding creates it, to live for
+ * ttl_ms, or for good if that is 0. A delta of 0 asks only. Needs the grant kv: own. */
+SP_IMPORT("kv_incr") int32_t sp_kv_incr(const void *key, uint32_t key_len, int64_t delta, int64_t floor, int64_t ceiling, int64_t ttl_ms, void *out);
+
+/* Adds n units to a sliding window if no more than limit were then added within any window_ms, at most 366 days.
+ * Returns 1 if it did, 0 if not, and writes two i64 to out: how many units count now, and in how many milliseconds
+ * none counts any more or, if it did not, there is room for n. An n of 0 asks only. Needs the grant kv: own. */
+SP_IMPORT("kv_window_add") int32_t sp_kv_window_add(const void *key, uint32_t key_len, int64_t n, int64_t limit, int64_t window_ms, void *out);
+
+/* Reads keys that begin with prefix and come behind cursor, in the order of their bytes: as many as fit, each as
+ * its length in 4 bytes little-endian and its bytes. Returns how many bytes that are, 0 at the end; the last key is
+ * the cursor to go on with. If not even one fits, nothing is written and its length with the 4 bytes is returned.
+ * Needs the grant kv: own. */
+SP_IMPORT("kv_list") int32_t sp_kv_list(const void *prefix, uint32_t prefix_len, const void *cursor, uint32_t cursor_len, void *buf, uint32_t cap);
 
 /* generated:end */
 

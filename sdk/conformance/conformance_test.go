@@ -251,7 +251,7 @@ func TestConfigurationIsRefused(t *testing.T) {
 				t.Skip("compiling a Go guest takes long: -short")
 			}
 			wasm := build(t, sdk)
-			_, err := newRuntime(t, slog.DiscardHandler, hostfuncs.Functions()).Load(t.Context(), []runtime.Policy{{Name: "guest", Wasm: wasm, Config: []byte(`{"refuse":true}`)}})
+			_, err := newRuntime(t, slog.DiscardHandler, hostfuncs.Functions(hostfuncs.Options{})).Load(t.Context(), []runtime.Policy{{Name: "guest", Wasm: wasm, Config: []byte(`{"refuse":true}`)}})
 			if err == nil || !strings.Contains(err.Error(), "refused on purpose") {
 				t.Errorf("got %v", err)
 			}

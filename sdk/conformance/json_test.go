@@ -18,7 +18,7 @@ func TestConfigurationReaders(t *testing.T) {
 	for _, sdk := range []string{"rust", "assemblyscript"} {
 		t.Run(sdk, func(t *testing.T) {
 			wasm := build(t, sdk)
-			r := newRuntime(t, slog.DiscardHandler, hostfuncs.Functions())
+			r := newRuntime(t, slog.DiscardHandler, hostfuncs.Functions(hostfuncs.Options{}))
 			load := func(config string) (*runtime.Set, error) {
 				return r.Load(t.Context(), []runtime.Policy{{Name: "guest", Wasm: wasm, Config: []byte(config)}})
 			}

@@ -58,7 +58,7 @@ func TestQuickStarts(t *testing.T) {
 
 func checkQuickStart(t *testing.T, wasm []byte) {
 	t.Helper()
-	set, err := newRuntime(t, slog.DiscardHandler, hostfuncs.Functions()).Load(t.Context(), []runtime.Policy{{Name: "guest", Wasm: wasm}})
+	set, err := newRuntime(t, slog.DiscardHandler, hostfuncs.Functions(hostfuncs.Options{})).Load(t.Context(), []runtime.Policy{{Name: "guest", Wasm: wasm}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func (s *seen) watch() []runtime.Function {
 	for _, f := range abi.Functions() {
 		contract[f.Name] = f
 	}
-	functions := hostfuncs.Functions()
+	functions := hostfuncs.Functions(hostfuncs.Options{})
 	for i, f := range functions {
 		hasField := len(contract[f.Name].Names) > 0 && contract[f.Name].Names[0] == "field"
 		answersCode := contract[f.Name].Results[0] == abi.I32

@@ -6,22 +6,24 @@ package sallyport
 const ABIVersion = 1
 
 // Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
-// only what was not read from or written to a cache, Output only what is not Reasoning or audio.
+// only what was not read from or written to a cache, Output only what is not Reasoning, audio or an image.
 type Dimension int
 
 // The dimensions. A host newer than this package may know more of them.
 const (
-	Input         Dimension = 0
-	Output        Dimension = 1
-	CacheRead     Dimension = 2
-	CacheWrite5m  Dimension = 3
-	CacheWrite1h  Dimension = 4
-	Reasoning     Dimension = 5
-	AudioInput    Dimension = 6
-	AudioOutput   Dimension = 7
-	Image         Dimension = 8
-	Requests      Dimension = 9
-	NumDimensions           = 10
+	Input          Dimension = 0
+	Output         Dimension = 1
+	CacheRead      Dimension = 2
+	CacheWrite5m   Dimension = 3
+	CacheWrite1h   Dimension = 4
+	Reasoning      Dimension = 5
+	AudioInput     Dimension = 6
+	AudioOutput    Dimension = 7
+	Image          Dimension = 8
+	Requests       Dimension = 9
+	CacheReadAudio Dimension = 10
+	ImageOutput    Dimension = 11
+	NumDimensions            = 12
 )
 
 // Limit is one thing of which an identity, a team or a model may have only so much.
@@ -120,14 +122,16 @@ type Code int32
 
 // The codes.
 const (
-	UnknownField Code = -1 // this host does not know the field id
-	Absent       Code = -2 // the field has no value in this call, or the index is past its end
-	NotGranted   Code = -3 // policies.yaml does not grant this policy the field or the function
-	BadArgument  Code = -4 // pointer, length, index, type or value out of range
-	WrongHook    Code = -5 // the field does not belong to the hook that is running
-	OverQuota    Code = -6 // a cap of this call or this policy is used up
-	NotSupported Code = -7 // the function is known to the contract but not served by this host
-	NotFound     Code = -8 // nothing is stored under this name
+	UnknownField Code = -1  // this host does not know the field id
+	Absent       Code = -2  // the field has no value in this call, or the index is past its end
+	NotGranted   Code = -3  // policies.yaml does not grant this policy the field or the function
+	BadArgument  Code = -4  // pointer, length, index, type or value out of range
+	WrongHook    Code = -5  // the field does not belong to the hook that is running
+	OverQuota    Code = -6  // a cap of this call or this policy is used up
+	NotSupported Code = -7  // the function is known to the contract but not served by this host
+	NotFound     Code = -8  // nothing is stored under this name
+	Unavailable  Code = -9  // the host cannot store it, or read it, just now
+	Conflict     Code = -10 // the version is not the one that was expected
 )
 
 // Error says in words what the code means.
@@ -149,6 +153,10 @@ func (c Code) Error() string {
 		return "the function is known to the contract but not served by this host"
 	case NotFound:
 		return "nothing is stored under this name"
+	case Unavailable:
+		return "the host cannot store it, or read it, just now"
+	case Conflict:
+		return "the version is not the one that was expected"
 	default:
 		return "the host answered a code that this SDK does not know"
 	}

@@ -42,6 +42,8 @@ export enum Code {
   OverQuota = -6, // a cap of this call or this policy is used up
   NotSupported = -7, // the function is known to the contract but not served by this host
   NotFound = -8, // nothing is stored under this name
+  Unavailable = -9, // the host cannot store it, or read it, just now
+  Conflict = -10, // the version is not the one that was expected
 }
 
 /** What a code means. */
@@ -55,6 +57,8 @@ export function meaning(code: i32): string {
     case -6: return "a cap of this call or this policy is used up";
     case -7: return "the function is known to the contract but not served by this host";
     case -8: return "nothing is stored under this name";
+    case -9: return "the host cannot store it, or read it, just now";
+    case -10: return "the version is not the one that was expected";
     default: return "the host answered a code that this SDK does not know";
   }
 }
@@ -99,7 +103,7 @@ export enum PricePhase {
 }
 
 /** Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
- * only what was not read from or written to a cache, Output only what is not Reasoning or audio. */
+ * only what was not read from or written to a cache, Output only what is not Reasoning, audio or an image. */
 export enum Dimension {
   Input = 0,
   Output = 1,
@@ -111,9 +115,11 @@ export enum Dimension {
   AudioOutput = 7,
   Image = 8,
   Requests = 9,
+  CacheReadAudio = 10,
+  ImageOutput = 11,
 }
 /** How many dimensions this package knows. */
-export const NUM_DIMENSIONS: i32 = 10;
+export const NUM_DIMENSIONS: i32 = 12;
 
 /** Limit is one thing of which an identity, a team or a model may have only so much. */
 export enum Limit {
@@ -297,4 +303,60 @@ export declare function random(ptr: i32, len: i32): i32;
 /** Reads the policy's configuration (`config:` of policies.yaml) as JSON, like get. Absent without one. */
 @external("sallyport:policy/1", "config")
 export declare function config(buf: i32, cap: i32): i32;
+
+/** Reads the source text of a policy whose module runs one, like get. Absent for all others. */
+@external("sallyport:policy/1", "script")
+export declare function script(buf: i32, cap: i32): i32;
+
+/** Writes the SHA-256 of up to 1 MiB of memory to out, 32 bytes. Returns 0 or a code. */
+@external("sallyport:policy/1", "digest")
+export declare function digest(ptr: i32, len: i32, out: i32): i32;
+
+/** Adds a value of at least 0 to a counter of the policy, for the operator's metrics. The name is 1 to 64 of a to z,
+ * 0 to 9 and _; a policy has up to 16 of them. Returns 0 or a code. */
+@external("sallyport:policy/1", "metric")
+export declare function metric(name: i32, name_len: i32, value: i64): i32;
+
+/** Reads what is stored under a key, like get; a counter as decimal text. NOT_FOUND if there is nothing. Needs the
+ * grant kv: own. */
+@external("sallyport:policy/1", "kv_get")
+export declare function kv_get(key: i32, key_len: i32, buf: i32, cap: i32): i32;
+
+/** Returns the version of what is stored under a key, above 0; NO_VALUE if there is nothing, else a code. Ask for it
+ * before the value, never after. Needs the grant kv: own. */
+@external("sallyport:policy/1", "kv_version")
+export declare function kv_version(key: i32, key_len: i32): i64;
+
+/** Stores a value for so many milliseconds, or for good if ttl_ms is 0. Returns 0 or a code. Needs the grant kv:
+ * own. */
+@external("sallyport:policy/1", "kv_set")
+export declare function kv_set(key: i32, key_len: i32, ptr: i32, len: i32, ttl_ms: i64): i32;
+
+/** Removes a key, whatever it holds. Returns 0; NOT_FOUND if there was nothing. Needs the grant kv: own. */
+@external("sallyport:policy/1", "kv_delete")
+export declare function kv_delete(key: i32, key_len: i32): i32;
+
+/** Is kv_set if the key has that version; version 0 is for a key that is not there. Returns the new version, above
+ * 0; CONFLICT if it has another one; NOT_FOUND if there is no such key. Needs the grant kv: own. */
+@external("sallyport:policy/1", "kv_cas")
+export declare function kv_cas(key: i32, key_len: i32, version: i64, ptr: i32, len: i32, ttl_ms: i64): i64;
+
+/** Adds delta to a counter if the sum is within floor and ceiling, both included. Returns 1 if it did, 0 if not, and
+ * writes what the counter is then to out, as an i64. A key that is not there is 0; adding creates it, to live for
+ * ttl_ms, or for good if that is 0. A delta of 0 asks only. Needs the grant kv: own. */
+@external("sallyport:policy/1", "kv_incr")
+export declare function kv_incr(key: i32, key_len: i32, delta: i64, floor: i64, ceiling: i64, ttl_ms: i64, out: i32): i32;
+
+/** Adds n units to a sliding window if no more than limit were then added within any window_ms, at most 366 days.
+ * Returns 1 if it did, 0 if not, and writes two i64 to out: how many units count now, and in how many milliseconds
+ * none counts any more or, if it did not, there is room for n. An n of 0 asks only. Needs the grant kv: own. */
+@external("sallyport:policy/1", "kv_window_add")
+export declare function kv_window_add(key: i32, key_len: i32, n: i64, limit: i64, window_ms: i64, out: i32): i32;
+
+/** Reads keys that begin with prefix and come behind cursor, in the order of their bytes: as many as fit, each as
+ * its length in 4 bytes little-endian and its bytes. Returns how many bytes that are, 0 at the end; the last key is
+ * the cursor to go on with. If not even one fits, nothing is written and its length with the 4 bytes is returned.
+ * Needs the grant kv: own. */
+@external("sallyport:policy/1", "kv_list")
+export declare function kv_list(prefix: i32, prefix_len: i32, cursor: i32, cursor_len: i32, buf: i32, cap: i32): i32;
 

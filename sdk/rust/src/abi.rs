@@ -59,6 +59,10 @@ impl Code {
     pub const NOT_SUPPORTED: Code = Code(-7);
     /// Nothing is stored under this name.
     pub const NOT_FOUND: Code = Code(-8);
+    /// The host cannot store it, or read it, just now.
+    pub const UNAVAILABLE: Code = Code(-9);
+    /// The version is not the one that was expected.
+    pub const CONFLICT: Code = Code(-10);
 
     /// What the code means.
     pub fn meaning(self) -> &'static str {
@@ -71,6 +75,8 @@ impl Code {
             -6 => "a cap of this call or this policy is used up",
             -7 => "the function is known to the contract but not served by this host",
             -8 => "nothing is stored under this name",
+            -9 => "the host cannot store it, or read it, just now",
+            -10 => "the version is not the one that was expected",
             _ => "the host answered a code that this SDK does not know",
         }
     }
@@ -154,8 +160,8 @@ impl PricePhase {
 }
 
 /// Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
-/// only what was not read from or written to a cache, Output only what is not Reasoning or audio. A host newer than
-/// this crate may know more of them.
+/// only what was not read from or written to a cache, Output only what is not Reasoning, audio or an image. A host
+/// newer than this crate may know more of them.
 pub mod dimension {
     /// Index of `input`.
     pub const INPUT: usize = 0;
@@ -177,9 +183,13 @@ pub mod dimension {
     pub const IMAGE: usize = 8;
     /// Index of `requests`.
     pub const REQUESTS: usize = 9;
+    /// Index of `cache_read_audio`.
+    pub const CACHE_READ_AUDIO: usize = 10;
+    /// Index of `image_output`.
+    pub const IMAGE_OUTPUT: usize = 11;
 }
 /// How many dimensions this crate knows.
-pub const NUM_DIMENSIONS: usize = 10;
+pub const NUM_DIMENSIONS: usize = 12;
 
 /// Limit is one thing of which an identity, a team or a model may have only so much. A host newer than this crate
 /// may know more of them.
