@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 // A second after any change the store has it, and what has expired is gone from it.
@@ -112,7 +113,7 @@ func TestAfterClose(t *testing.T) {
 	if got := text(n, "k"); got != "v" {
 		t.Errorf("reading after Close: %s", got)
 	}
-	c.add(time.Hour)
+	c.Add(time.Hour)
 	if got := text(n, "k"); got != "not found" {
 		t.Errorf("reading what expired after Close: %s", got)
 	}
@@ -233,23 +234,23 @@ func TestChangesWhileAValueIsRead(t *testing.T) {
 	old := strings.Repeat("old", 100)
 	for _, test := range []struct {
 		name string
-		do   func(t *testing.T, n *Namespace, c *clock)
+		do   func(t *testing.T, n *Namespace, c *testutil.Clock)
 		want string
 	}{
-		{"nothing happens", func(*testing.T, *Namespace, *clock) {}, old},
-		{"it is set", func(t *testing.T, n *Namespace, _ *clock) { set(t, n, "k", "new", 0) }, "new"},
-		{"it is deleted", func(_ *testing.T, n *Namespace, _ *clock) { n.Delete([]byte("k")) }, "not found"},
-		{"it is deleted and written", func(t *testing.T, n *Namespace, _ *clock) {
+		{"nothing happens", func(*testing.T, *Namespace, *testutil.Clock) {}, old},
+		{"it is set", func(t *testing.T, n *Namespace, _ *testutil.Clock) { set(t, n, "k", "new", 0) }, "new"},
+		{"it is deleted", func(_ *testing.T, n *Namespace, _ *testutil.Clock) { n.Delete([]byte("k")) }, "not found"},
+		{"it is deleted and written", func(t *testing.T, n *Namespace, _ *testutil.Clock) {
 			n.Delete([]byte("k"))
 			flushed(t, n)
 		}, "not found"},
-		{"it expires", func(_ *testing.T, _ *Namespace, c *clock) { c.add(time.Hour) }, "not found"},
-		{"it becomes a counter", func(t *testing.T, n *Namespace, _ *clock) {
+		{"it expires", func(_ *testing.T, _ *Namespace, c *testutil.Clock) { c.Add(time.Hour) }, "not found"},
+		{"it becomes a counter", func(t *testing.T, n *Namespace, _ *testutil.Clock) {
 			n.Delete([]byte("k"))
 			flushed(t, n)
 			n.Incr([]byte("k"), 5, 0, 10, 0)
 		}, "5"},
-		{"it is set and is cold again", func(t *testing.T, n *Namespace, _ *clock) {
+		{"it is set and is cold again", func(t *testing.T, n *Namespace, _ *testutil.Clock) {
 			set(t, n, "k", strings.Repeat("new", 100), 0)
 			set(t, n, "other", old, 0)
 			flushed(t, n)

@@ -272,14 +272,14 @@ func TestVersionsDoNotComeBack(t *testing.T) {
 		name string
 		rows *disk
 	}{{"a kill", killed}, {"all keys have gone", newDisk()}} {
-		c.add(time.Millisecond)
+		c.Add(time.Millisecond)
 		n := only(t, quiet(after.rows, c))
 		set(t, n, "k", "again", 0)
 		if _, version, _ := n.Get([]byte("k"), nil); version <= lost {
 			t.Errorf("after %s: version %d, and %d was given before", after.name, version, lost)
 		}
 	}
-	c.add(-time.Hour) // then the rows know
+	c.Add(-time.Hour) // then the rows know
 	n = only(t, quiet(killed, c))
 	_, before, _ := n.Get([]byte("k"), nil)
 	set(t, n, "k", "again", 0)
@@ -324,7 +324,7 @@ func TestExpiredIsGoneForEveryOperation(t *testing.T) {
 				kv := opened(t, opts)
 				n := namespace(t, kv, "p")
 				set(t, n, "k", "7", time.Minute)
-				c.add(time.Minute - 1)
+				c.Add(time.Minute - 1)
 				if got := text(n, "k"); got != "7" {
 					t.Fatalf("a moment before: %s", got)
 				}
@@ -334,7 +334,7 @@ func TestExpiredIsGoneForEveryOperation(t *testing.T) {
 					}
 					n = only(t, opts)
 				}
-				c.add(1)
+				c.Add(1)
 				if got := test.do(n); got != test.want {
 					t.Errorf("restarted %t: %s, want %s", restart, got, test.want)
 				}
@@ -352,7 +352,7 @@ func TestIncrDoesNotProlong(t *testing.T) {
 		if value, _, _ := n.Incr([]byte("k"), 1, 0, 10, time.Minute); value != i+1 {
 			t.Errorf("call %d: %d", i, value)
 		}
-		c.add(20 * time.Second)
+		c.Add(20 * time.Second)
 	}
 	if value, _, _ := n.Incr([]byte("k"), 1, 0, 10, time.Minute); value != 1 {
 		t.Errorf("a minute after the first: %d, want 1", value)
@@ -360,7 +360,7 @@ func TestIncrDoesNotProlong(t *testing.T) {
 }
 
 func TestListGoesOn(t *testing.T) {
-	n := only(t, Options{Store: newDisk(), Clock: newClock().now, interval: time.Hour})
+	n := only(t, Options{Store: newDisk(), Clock: newClock().Now, interval: time.Hour})
 	var want []string
 	for i := range 2500 {
 		key := fmt.Sprintf("a/%04d", i*7919%2500)
@@ -406,7 +406,7 @@ func TestListPassesOverExpired(t *testing.T) {
 		set(t, n, fmt.Sprintf("%04d", i), "", time.Second)
 	}
 	set(t, n, "last", "", 0)
-	c.add(time.Second)
+	c.Add(time.Second)
 	keys, next, _ := n.List(nil, nil, 5)
 	if len(keys) != 0 || next == "" {
 		t.Errorf("the first call: %v, %q", keys, next)
@@ -420,7 +420,7 @@ func TestListPassesOverExpired(t *testing.T) {
 }
 
 func TestQuota(t *testing.T) {
-	n := only(t, Options{Store: newDisk(), Clock: newClock().now, Quota: Quota{Keys: 3, Bytes: 400, Key: 4, Value: 200}, interval: time.Hour})
+	n := only(t, Options{Store: newDisk(), Clock: newClock().Now, Quota: Quota{Keys: 3, Bytes: 400, Key: 4, Value: 200}, interval: time.Hour})
 	zero := func(size int) []byte { return []byte(strings.Repeat("0", size)) }
 	put := func(key string, size int) func() abi.Code {
 		return func() abi.Code { return n.Set([]byte(key), zero(size), 0) }
@@ -475,11 +475,11 @@ func TestQuota(t *testing.T) {
 // What has expired counts, but it does not keep out what is new.
 func TestExpiredGivesWay(t *testing.T) {
 	c := newClock()
-	n := only(t, Options{Store: newDisk(), Clock: c.now, Quota: Quota{Keys: 1000}, interval: time.Hour})
+	n := only(t, Options{Store: newDisk(), Clock: c.Now, Quota: Quota{Keys: 1000}, interval: time.Hour})
 	for i := range 1000 {
 		set(t, n, fmt.Sprint("old", i), "", time.Second)
 	}
-	c.add(time.Second)
+	c.Add(time.Second)
 	if f := n.figures(); f.Keys != 1000 {
 		t.Errorf("before it is swept it counts as %d keys, want 1000", f.Keys)
 	}
@@ -499,7 +499,7 @@ func TestSweepGoesRound(t *testing.T) {
 		set(t, n, fmt.Sprint("k", i), "", time.Duration(i%2)*time.Second)
 	}
 	flushed(t, n)
-	c.add(time.Second)
+	c.Add(time.Second)
 	n.sweepAll()
 	if f := n.figures(); f.Keys == 4500 || f.Keys < 9000-sweepStep*sweepSteps {
 		t.Errorf("after one round %d keys are left: it is not bounded", f.Keys)

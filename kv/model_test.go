@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"pgregory.net/rapid"
 )
 
@@ -36,7 +37,7 @@ func (m *memo) used() (sum int64) {
 // machine runs a namespace and its model side by side.
 type machine struct {
 	t     *rapid.T
-	clock *clock
+	clock *testutil.Clock
 	disk  *disk
 	kv    *KV
 	n     *Namespace
@@ -91,10 +92,10 @@ func (m *machine) prune(key string) {
 func (m *machine) over(k *memo) bool {
 	if k.units != nil {
 		at := *k
-		at.last = max(at.last, m.clock.now().UnixNano()/at.part)
+		at.last = max(at.last, m.clock.Now().UnixNano()/at.part)
 		return at.used() == 0
 	}
-	return k.expires != 0 && m.clock.now().UnixNano() >= k.expires
+	return k.expires != 0 && m.clock.Now().UnixNano() >= k.expires
 }
 
 func (m *machine) ttl(t *rapid.T) (ttl time.Duration, expires int64) {
@@ -102,7 +103,7 @@ func (m *machine) ttl(t *rapid.T) (ttl time.Duration, expires int64) {
 	if ttl == 0 {
 		return 0, 0
 	}
-	return ttl, m.clock.now().Add(ttl).UnixNano()
+	return ttl, m.clock.Now().Add(ttl).UnixNano()
 }
 
 // version reads a key's version after a change: it must be a new one.
@@ -194,7 +195,7 @@ func (m *machine) window(t *rapid.T) {
 	key, known, ok := m.draw(t)
 	units, limit := rapid.Int64Range(0, 5).Draw(t, "units"), rapid.Int64Range(0, 12).Draw(t, "limit")
 	length := rapid.SampledFrom([]time.Duration{16 * time.Second, 50 * time.Second}).Draw(t, "length")
-	now, part := m.clock.now().UnixNano(), partOf(length)
+	now, part := m.clock.Now().UnixNano(), partOf(length)
 	if ok && known.units != nil && known.part != part {
 		t.Skip("a window has one length")
 	}
@@ -251,7 +252,7 @@ func (m *machine) list(t *rapid.T) {
 }
 
 func (m *machine) wait(t *rapid.T) {
-	m.clock.add(time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(t, "wait")))
+	m.clock.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(t, "wait")))
 }
 
 // back puts the clock back. Which of the expired keys come back then is left open, and so is how windows go on: so
@@ -266,7 +267,7 @@ func (m *machine) back(t *rapid.T) {
 	}
 	m.n.sweepAll()
 	m.flush(t)
-	m.clock.add(-time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "back")))
+	m.clock.Add(-time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "back")))
 }
 
 func (m *machine) sweep(t *rapid.T) {
@@ -311,7 +312,7 @@ func (m *machine) kill(t *rapid.T) {
 	if err := m.kv.Close(); err != nil { // of what it writes nothing is seen
 		t.Fatal(err)
 	}
-	m.clock.add(time.Second) // so much a restart takes, and versions are from the clock
+	m.clock.Add(time.Second) // so much a restart takes, and versions are from the clock
 	m.disk, m.model = m.rows, m.written
 	m.keep()
 	m.start()

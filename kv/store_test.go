@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 var errBroken = errors.New("no space left")
@@ -103,25 +104,7 @@ func (d *disk) len() int {
 	return len(d.rows)
 }
 
-// clock is a settable clock.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func newClock() *clock { return &clock{t: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
+func newClock() *testutil.Clock { return testutil.NewClock("2026-11-21T08:00:00Z") }
 
 // opened opens a KV for the length of a test.
 func opened(t testing.TB, opts Options) *KV {
@@ -139,8 +122,8 @@ func opened(t testing.TB, opts Options) *KV {
 }
 
 // quiet are options under which nothing is written but when a test says so.
-func quiet(d *disk, c *clock) Options {
-	return Options{Store: d, Clock: c.now, interval: time.Hour}
+func quiet(d *disk, c *testutil.Clock) Options {
+	return Options{Store: d, Clock: c.Now, interval: time.Hour}
 }
 
 // namespace returns the namespace of a policy.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"pgregory.net/rapid"
 )
 
@@ -43,7 +44,7 @@ func TestWindowSlides(t *testing.T) {
 		{0, math.MaxInt64 - 10, math.MaxInt64, true, math.MaxInt64, 17 * second},
 		{0, 1, math.MaxInt64, false, math.MaxInt64, 17 * second},
 	} {
-		c.add(test.wait)
+		c.Add(test.wait)
 		allowed, used, reset, code := n.WindowAdd([]byte("k"), test.units, test.limit, 16*second)
 		if allowed != test.allowed || used != test.used || reset != test.reset || code != abi.OK {
 			t.Errorf("step %d: %t, %d, %s, %s; want %t, %d, %s", i, allowed, used, reset, name(code), test.allowed, test.used, test.reset)
@@ -75,16 +76,16 @@ func TestWindowWhenTheClockIsSet(t *testing.T) {
 				}
 				add(5)
 				flushed(t, n)
-				c.add(test.jump)
+				c.Add(test.jump)
 				add(0)
-				c.add(test.wait / 2)
+				c.Add(test.wait / 2)
 				if restart {
 					if err := kv.Close(); err != nil {
 						t.Fatal(err)
 					}
 					n = only(t, opts)
 				}
-				c.add(test.wait - test.wait/2)
+				c.Add(test.wait - test.wait/2)
 				if used := add(0); used != test.used {
 					t.Errorf("restarted %t: %d are used, want %d", restart, used, test.used)
 				}
@@ -99,7 +100,7 @@ func TestWindowWhenTheClockIsPutBackWithinAPart(t *testing.T) {
 	c := newClock()
 	n := only(t, quiet(newDisk(), c))
 	add := func(wait time.Duration) bool {
-		c.add(wait)
+		c.Add(wait)
 		allowed, _, _, _ := n.WindowAdd([]byte("k"), 1, 1, 16*time.Second)
 		return allowed
 	}
@@ -121,14 +122,14 @@ func TestWindowOfAnotherLength(t *testing.T) {
 		}
 	}
 	add(5, 160*time.Second, 5)
-	c.add(100 * time.Second)
+	c.Add(100 * time.Second)
 	add(3, 160*time.Second, 8)
 	add(0, 320*time.Second, 8)
 	add(0, 16*time.Second, 3)
-	c.add(17 * time.Second)
+	c.Add(17 * time.Second)
 	add(0, 16*time.Second, 0)
 	add(1, 16*time.Second, 1)
-	c.add(15 * time.Second)
+	c.Add(15 * time.Second)
 	add(0, time.Second, 0)
 	if n.sweepAll(); n.figures().Keys > 0 {
 		t.Error("a window of which nothing is used stays")
@@ -138,7 +139,7 @@ func TestWindowOfAnotherLength(t *testing.T) {
 // stretch drives one window by real time, and a clock that is put back at times.
 type stretch struct {
 	disk    *disk
-	clock   *clock
+	clock   *testutil.Clock
 	kv      *KV
 	length  time.Duration
 	limit   int64
@@ -177,17 +178,17 @@ func upTo(t *rapid.T, most time.Duration) time.Duration {
 func (s *stretch) wait(t *rapid.T) {
 	d := upTo(t, s.length/4)
 	s.elapsed += d
-	s.clock.add(d)
+	s.clock.Add(d)
 }
 
 func (s *stretch) back(t *rapid.T) {
-	s.clock.add(-s.length*18/16 - upTo(t, s.length))
+	s.clock.Add(-s.length*18/16 - upTo(t, s.length))
 	s.jumped = true
 }
 
 // slew is what happens while the clock is corrected, or read by several at once.
 func (s *stretch) slew(t *rapid.T) {
-	s.clock.add(-upTo(t, s.length/8))
+	s.clock.Add(-upTo(t, s.length/8))
 	s.jumped = true
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"go.uber.org/goleak"
 )
 
@@ -277,7 +278,7 @@ func TestAlertsFireOnce(t *testing.T) {
 }
 
 func TestRetentionDropsAndVerifyKnows(t *testing.T) {
-	c := newClock("2026-11-21T10:00:00Z")
+	c := testutil.NewClock("2026-11-21T10:00:00Z")
 	store := newMemory()
 	l := opened(t, store, c, Settings{Retention: 24 * time.Hour})
 	key := keyLevel("key_1", abi.Limits{}, abi.Budget{Amount: 100 * dime, Period: abi.InTotal})
@@ -292,7 +293,7 @@ func TestRetentionDropsAndVerifyKnows(t *testing.T) {
 		if err := l.flush(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
-		c.add(10 * time.Hour)
+		c.Add(10 * time.Hour)
 	}
 	if err := l.dropOld(t.Context()); err != nil {
 		t.Fatal(err)
@@ -309,7 +310,7 @@ func TestRetentionDropsAndVerifyKnows(t *testing.T) {
 }
 
 func TestTotalsByDay(t *testing.T) {
-	c := newClock("2026-11-21T23:59:00Z")
+	c := testutil.NewClock("2026-11-21T23:59:00Z")
 	l := opened(t, newMemory(), c, Settings{})
 	for i := range 4 {
 		a := admitted(t, l)
@@ -319,7 +320,7 @@ func TestTotalsByDay(t *testing.T) {
 		}
 		l.Settle(r, Settlement{Basis: Authoritative, Cost: dime, Usage: abi.Usage{abi.Input: 10, abi.Requests: 1}})
 		l.Leave(a, &abi.Usage{})
-		c.add(time.Minute)
+		c.Add(time.Minute)
 	}
 	var got []string
 	collect := func(s *Total) error {

@@ -31,7 +31,7 @@ func (m *model) name(level *Level, b *abi.Budget, now time.Time, use bool) strin
 // machine runs a ledger and its model side by side.
 type machine struct {
 	t      *rapid.T
-	clock  *clock
+	clock  *testutil.Clock
 	store  *testutil.Memory
 	ledger *Ledger
 	model  model
@@ -55,7 +55,7 @@ func newMachine(t *rapid.T) *machine {
 	organisation := teamLevel("all", abi.Budget{Amount: 60 * dime, Period: abi.PerMonth})
 	team := teamLevel("research", abi.Budget{Amount: 25 * dime, Period: abi.PerWeek}, abi.Budget{Amount: 9 * dime, Period: abi.PerDay, Location: berlin})
 	m := &machine{
-		t: t, clock: newClock("2026-03-28T20:00:00Z"), store: newMemory(), // the night of the clocks' change is near
+		t: t, clock: testutil.NewClock("2026-03-28T20:00:00Z"), store: newMemory(), // the night of the clocks' change is near
 		model: model{map[string]abi.NanoUSD{}, map[string]abi.NanoUSD{}, map[string]int64{}},
 		levels: [][]Level{
 			{keyLevel("key_1", abi.Limits{}, abi.Budget{Amount: 5 * dime, Period: abi.PerDay}), team, organisation},
@@ -69,7 +69,7 @@ func newMachine(t *rapid.T) *machine {
 }
 
 func (m *machine) start(s Settings) {
-	l, err := Open(m.t.Context(), Options{Store: m.store, Clock: m.clock.now, Settings: s, Resident: 2})
+	l, err := Open(m.t.Context(), Options{Store: m.store, Clock: m.clock.Now, Settings: s, Resident: 2})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func (m *machine) reserve(t *rapid.T) {
 	for i := range levels {
 		for j := range levels[i].Budgets {
 			b := &levels[i].Budgets[j]
-			name := m.model.name(&levels[i], b, m.clock.now(), true)
+			name := m.model.name(&levels[i], b, m.clock.Now(), true)
 			at.names = append(at.names, name)
 			left := b.Amount - m.model.spent[name] - m.model.reserved[name]
 			if fits = amount <= left || amount == 0 && m.model.spent[name] <= b.Amount; !fits {
@@ -139,7 +139,7 @@ func (m *machine) booked(at *attempt, cost abi.NanoUSD) {
 
 func (m *machine) jump(t *rapid.T) {
 	hours := rapid.IntRange(-30, 60).Draw(t, "hours")
-	m.clock.add(time.Duration(hours) * time.Hour)
+	m.clock.Add(time.Duration(hours) * time.Hour)
 }
 
 func (m *machine) restart(t *rapid.T) {
@@ -186,7 +186,7 @@ func (m *machine) agree(t *rapid.T) {
 				t.Fatal(err)
 			}
 			for k, b := range balances {
-				name := m.model.name(level, &level.Budgets[k], m.clock.now(), false)
+				name := m.model.name(level, &level.Budgets[k], m.clock.Now(), false)
 				if b.Spent != m.model.spent[name] || b.Reserved != m.model.reserved[name] {
 					t.Fatalf("%s: %s spent and %s reserved; the model says %s and %s",
 						name, b.Spent, b.Reserved, m.model.spent[name], m.model.reserved[name])

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"pgregory.net/rapid"
 )
 
 func TestLimitsAreCountedAllOrNone(t *testing.T) {
-	c := newClock("2026-11-21T10:00:00Z")
+	c := testutil.NewClock("2026-11-21T10:00:00Z")
 	l := opened(t, newMemory(), c, Settings{})
 	key := keyLevel("key_1", abi.Limits{abi.RequestsPerMinute: 3})
 	team := keyLevel("team", abi.Limits{abi.TokensPerMinute: 1000})
@@ -40,14 +41,14 @@ func TestLimitsAreCountedAllOrNone(t *testing.T) {
 	if _, no = ask(10); no == nil || no.Limit != abi.RequestsPerMinute || no.RetryAfter != 20*time.Second {
 		t.Errorf("fourth: %+v", no)
 	}
-	c.add(20 * time.Second)
+	c.Add(20 * time.Second)
 	if _, no = ask(10); no != nil {
 		t.Errorf("20 seconds later: %v", no)
 	}
 }
 
 func TestRequestLargerThanTheLimitTakesAllOfIt(t *testing.T) {
-	c := newClock("2026-11-21T10:00:00Z")
+	c := testutil.NewClock("2026-11-21T10:00:00Z")
 	l := opened(t, newMemory(), c, Settings{})
 	level := keyLevel("key_1", abi.Limits{abi.TokensPerMinute: 1000})
 	a := &Admission{Levels: []Level{level}, Input: 5000, Output: 5000}
@@ -55,7 +56,7 @@ func TestRequestLargerThanTheLimitTakesAllOfIt(t *testing.T) {
 		t.Fatalf("%v, %v, %+v", no, err, a.Rates)
 	}
 	l.Leave(a, &abi.Usage{abi.Input: 5000, abi.Output: 3000})
-	c.add(time.Minute)
+	c.Add(time.Minute)
 	if no, err := l.Admit(a); no != nil || err != nil {
 		t.Errorf("a minute later: %v, %v", no, err)
 	}
@@ -86,7 +87,7 @@ func TestConcurrentRequests(t *testing.T) {
 // A restart grants no fresh burst beyond a second's worth.
 func TestRatesSurviveRestart(t *testing.T) {
 	for _, killed := range []bool{false, true} {
-		c := newClock("2026-11-21T10:00:00Z")
+		c := testutil.NewClock("2026-11-21T10:00:00Z")
 		store := newMemory()
 		l := opened(t, store, c, Settings{})
 		level := keyLevel("key_1", abi.Limits{abi.RequestsPerHour: 60})

@@ -2,9 +2,7 @@ package ledger
 
 import (
 	"errors"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/internal/testutil"
@@ -15,38 +13,12 @@ func newMemory() *testutil.Memory { return testutil.NewMemory() }
 // dime is the unit of the tests' money.
 const dime = abi.NanoUSD(100_000_000)
 
-// clock is a settable clock.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func newClock(text string) *clock {
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		panic(err)
-	}
-	return &clock{t: t}
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 // opened opens a ledger on a store for the length of a test.
-func opened(t testing.TB, store Store, c *clock, settings Settings) *Ledger {
+func opened(t testing.TB, store Store, c *testutil.Clock, settings Settings) *Ledger {
 	t.Helper()
 	opts := Options{Store: store, Settings: settings}
 	if c != nil {
-		opts.Clock = c.now
+		opts.Clock = c.Now
 	}
 	l, err := Open(t.Context(), opts)
 	if err != nil {
