@@ -122,7 +122,7 @@ func TestProofKeyLife(t *testing.T) {
 		if strings.Contains(shown, key.k.Secret) || strings.Contains(fmt.Sprint(l.mustAPI(http.MethodGet, "/keys/"+key.k.ID, "")), key.k.Secret) {
 			t.Error("the secret is shown a second time")
 		}
-		l.within(key.name+" disabled", key.k.Secret, http.StatusUnauthorized, "key_disabled", key.disable)
+		l.within(key.name+" disabled", key.k.Secret, http.StatusForbidden, "key_disabled", key.disable)
 		l.within(key.name+" enabled", key.k.Secret, http.StatusOK, "", key.enable)
 		l.within("its team disabled", key.k.Secret, http.StatusForbidden, "team_disabled", command("team", "disable", "house"))
 		l.within("its team enabled", key.k.Secret, http.StatusOK, "", api("/teams/house/enable"))

@@ -68,7 +68,7 @@ func openControl(ctx context.Context, file string) (*control, error) {
 	}
 	s, err := state.Open(c.Data, stateOptions(c, slog.New(slog.DiscardHandler)))
 	if err != nil {
-		return nil, fmt.Errorf("no gateway answers at %s; opening the data folder %s: %w", c.Admin.Listen, c.Data, err)
+		return nil, fmt.Errorf("no gateway answers at %s; %w", c.Admin.Listen, err)
 	}
 	keys, err := newKeyring(s, func() *config.Snapshot { return c })
 	if err != nil {

@@ -57,7 +57,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 		return nil, err
 	}
 	if h.state, err = state.Open(first.Data, stateOptions(first, log)); err != nil {
-		return nil, fmt.Errorf("opening the data folder %s: %w", first.Data, err)
+		return nil, err
 	}
 	if h.keys, err = newKeyring(h.state, h.configuration); err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func admit(a *sallyport.Authentication, key sallyport.StoredKey) sallyport.Verdi
 	switch key.State() {
 	case sallyport.KeyActive:
 	case sallyport.KeyDisabled:
-		return a.DenyWithCode(401, "key_disabled", "The key is disabled.")
+		return a.DenyWithCode(403, "key_disabled", "The key is disabled.")
 	case sallyport.KeyRevoked:
 		return a.DenyWithCode(401, "key_revoked", "The key is revoked.")
 	default: // a state that a newer gateway has: whatever it means, it is not active

@@ -57,11 +57,22 @@ func TestAuthenticate(t *testing.T) {
 			if key != f.key || got.Message != f.message || got.Code != f.code || got.Passed != passes || got.Failed != "" {
 				t.Errorf("got %+v", got)
 			}
-			if denied := f.message != ""; denied != (got.Status == 401) {
+			if got.Status != statusOf(f.message, f.code) {
 				t.Errorf("status is %d", got.Status)
 			}
 		})
 	}
+}
+
+// statusOf is the status of a denial, 0 for none: a disabled key is known, and may not; the others are no keys.
+func statusOf(message, code string) int {
+	switch {
+	case message == "":
+		return 0
+	case code == "key_disabled":
+		return 403
+	}
+	return 401
 }
 
 func TestAuthenticateFailsWithoutItsGrant(t *testing.T) {
