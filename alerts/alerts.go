@@ -43,6 +43,7 @@ const (
 	tries   = 8                // of one alert
 	timeout = 10 * time.Second // of one try
 	pause   = time.Second      // before the second try; doubled before each further one
+	grace   = 3 * time.Second  // for what is waiting when the Sender is closed
 )
 
 // Sender sends alerts, one after the other, without making anybody wait.
@@ -52,6 +53,7 @@ type Sender struct {
 	target atomic.Pointer[Target]
 	queue  chan ledger.Alert
 	ended  sync.WaitGroup
+	ending chan struct{} // closed by Close
 	stop   context.CancelFunc
 
 	given, delivered, failed atomic.Uint64
@@ -61,7 +63,7 @@ type Sender struct {
 func New(log *slog.Logger, target Target) *Sender {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Sender{
-		log: log, stop: stop, queue: make(chan ledger.Alert, waiting),
+		log: log, stop: stop, ending: make(chan struct{}), queue: make(chan ledger.Alert, waiting),
 		client: &http.Client{
 			Timeout:   timeout,
 			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: timeout},
@@ -98,20 +100,31 @@ func (s *Sender) Figures() Figures {
 	return Figures{s.given.Load(), s.delivered.Load(), s.failed.Load()}
 }
 
-// Close ends the sending. Alerts that were not delivered are lost.
+// Close ends the sending, once what is waiting has been sent or some seconds have passed. What was not delivered then
+// is logged and lost. It is called once, and nothing is given after it.
 func (s *Sender) Close() {
-	s.stop()
+	defer time.AfterFunc(grace, s.stop).Stop()
+	close(s.ending)
 	s.ended.Wait()
+	s.stop()
 	s.client.CloseIdleConnections()
 }
 
 func (s *Sender) run(ctx context.Context) {
 	for {
 		select {
-		case <-ctx.Done():
-			return
 		case a := <-s.queue:
 			s.deliver(ctx, &a)
+			continue
+		default:
+		}
+		select {
+		case a := <-s.queue:
+			s.deliver(ctx, &a)
+		case <-s.ending:
+			if len(s.queue) == 0 {
+				return
+			}
 		}
 	}
 }

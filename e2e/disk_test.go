@@ -137,7 +137,7 @@ func (d *disk) says(when string, log, ledger float64) {
 		return d.figure("sallyport_request_log_paused") == log && d.figure("sallyport_ledger_paused") == ledger
 	})
 	ready := http.StatusOK
-	if ledger == 1 {
+	if ledger == 1 && !d.unbooked {
 		ready = http.StatusServiceUnavailable
 	}
 	d.until(when+", readiness says so", func() bool { return status(d.admin+"/ready") == ready })

@@ -164,6 +164,9 @@ func (h *house) ready() error {
 	if h.draining.Load() {
 		return errDraining
 	}
+	if h.configuration().Ledger.OnFailure == config.Unbudgeted {
+		return nil // requests pass whatever the ledger's state; metrics tell of it
+	}
 	_, ledgerHealth := h.state.Health()
 	return errors.Join(ledgerHealth, h.ledger.Available())
 }
