@@ -17,7 +17,7 @@ GUEST   := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -build
 MODULES := . sdk/go plugins/default examples/policy-go examples/jwt examples/office-hours
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree fuzz bench deps \
+.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench deps \
   deps-policies deps-c deps-rust deps-as deps-e2e clean
 
 help: ## list the targets
@@ -52,11 +52,12 @@ tidy: ## go.mod must be tidy in every module
 	for m in $(MODULES); do (cd $$m && go mod tidy -diff); done
 
 lint: $(TOOLS)/golangci-lint ## golangci-lint over the main module
-	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+	$(TOOLS)/golangci-lint run --allow-parallel-runners --build-tags e2e ./...
 
 vet: build ## go vet in every module
 	for m in $(MODULES); do (cd $$m && go vet ./...); done
 	go vet -tags e2e ./e2e/...
+	go vet -tags e2e,prove ./e2e/...
 
 race: build deps-policies ## the main module's tests under the race detector, without those that only compile much
 	go test -race -short -shuffle=on ./...
@@ -66,6 +67,9 @@ vuln: $(TOOLS)/govulncheck ## known vulnerabilities in what is called
 
 clean-tree: ## fail if the steps before changed a committed file
 	@git diff --exit-code --stat || { echo "the tree changed: commit what was generated"; exit 1; }
+
+prove: build ## the proofs about money, in full: some ten minutes
+	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e,prove -count=1 -v -timeout 30m -run '^TestProof' ./e2e
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target for FUZZTIME

@@ -26,11 +26,11 @@ func TestPriceFallbacks(t *testing.T) {
 	}
 	const dollar = 1_000_000_000
 	for price, want := range map[string]abi.PriceRow{
-		"input: 1, output: 2":                                   {1 * dollar, 2 * dollar, 1 * dollar, 1 * dollar, 1 * dollar, 2 * dollar, 1 * dollar, 2 * dollar, 0, 0},
-		"input: 1, output: 2, cache_write: 3":                   {1 * dollar, 2 * dollar, 1 * dollar, 3 * dollar, 3 * dollar, 2 * dollar, 1 * dollar, 2 * dollar, 0, 0},
-		"input: 1, output: 2, cache_write_1h: 4, cache_read: 0": {1 * dollar, 2 * dollar, 0, 1 * dollar, 4 * dollar, 2 * dollar, 1 * dollar, 2 * dollar, 0, 0},
-		"input: 1, output: 2, reasoning: 5, audio_input: 6, audio_output: 7, image: 8, request: 9": {
-			1 * dollar, 2 * dollar, 1 * dollar, 1 * dollar, 1 * dollar, 5 * dollar, 6 * dollar, 7 * dollar, 8 * dollar, 9 * dollar,
+		"input: 1, output: 2":                                   {1 * dollar, 2 * dollar, 1 * dollar, 1 * dollar, 1 * dollar, 2 * dollar, 1 * dollar, 2 * dollar, 0, 0, 1 * dollar, 2 * dollar},
+		"input: 1, output: 2, cache_write: 3":                   {1 * dollar, 2 * dollar, 1 * dollar, 3 * dollar, 3 * dollar, 2 * dollar, 1 * dollar, 2 * dollar, 0, 0, 1 * dollar, 2 * dollar},
+		"input: 1, output: 2, cache_write_1h: 4, cache_read: 0": {1 * dollar, 2 * dollar, 0, 1 * dollar, 4 * dollar, 2 * dollar, 1 * dollar, 2 * dollar, 0, 0, 0, 2 * dollar},
+		"input: 1, output: 2, reasoning: 5, audio_input: 6, audio_output: 7, image: 8, request: 9, cache_read_audio: 10, image_output: 11": {
+			1 * dollar, 2 * dollar, 1 * dollar, 1 * dollar, 1 * dollar, 5 * dollar, 6 * dollar, 7 * dollar, 8 * dollar, 9 * dollar, 10 * dollar, 11 * dollar,
 		},
 	} {
 		if got := row(price); got != want {

@@ -43,6 +43,7 @@ type Call struct {
 	searches  int                       // lookups that were tried
 	digest    abi.Digest                // what Lookup searches for; here because it would escape from a stack
 	hostCalls int
+	accesses  int // calls that are not among them
 	kvCalls   int
 	kvBytes   int64 // keys and values that they moved
 	logLines  int
@@ -224,7 +225,7 @@ func (c *Call) end() {
 	c.Authentication, c.StepChoice, c.Pricing, c.Request, c.Identity = nil, nil, nil, nil, nil
 	clear(c.found[:c.lookups])
 	c.lookups, c.searches, c.hostCalls, c.logLines, c.printed, c.zoneLoads = 0, 0, 0, 0, 0, 0
-	c.kvCalls, c.kvBytes = 0, 0
+	c.accesses, c.kvCalls, c.kvBytes = 0, 0, 0
 	c.digest = abi.Digest{}
 	if c.out.set|c.out.refused != 0 {
 		c.out = outputs{}

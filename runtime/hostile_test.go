@@ -16,6 +16,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
+	"github.com/sallyport-dev/sallyport/hostfuncs/extism"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
@@ -28,10 +29,9 @@ type hostile struct {
 	want    []runtime.Failure // how successive calls fail; the last stands for all that follow
 }
 
-// corpus is every hostile guest. What is not here yet: floods of the key-value store, handles of the portable tier,
-// answers in JSON (not JSON, NaN) and scripts, none of which this host serves.
+// corpus is every hostile guest. What is not here yet: floods of the key-value store, and scripts.
 func corpus() []hostile {
-	return slices.Concat(spinners(), flooders(), liars(), breakers(), misfits(), oddModules())
+	return slices.Concat(spinners(), flooders(), liars(), breakers(), portables(), misfits(), oddModules())
 }
 
 // calls is how often each guest is asked: fewer than take a policy out.
@@ -65,7 +65,7 @@ func (o *byPolicy) of(policy string) runtime.Failure {
 // TestHostileCorpus runs every hostile guest while calls to a good policy go on beside.
 func TestHostileCorpus(t *testing.T) {
 	told := &byPolicy{}
-	r := newRuntime(t, runtime.Options{Observer: told, Functions: hostileFunctions()})
+	r := newRuntime(t, runtime.Options{Observer: told, Functions: hostileFunctions(), Portable: extism.New()})
 	neighbour := newNeighbour(t, r)
 	all := corpus()
 	if len(all) < 40 {
@@ -108,8 +108,8 @@ const ends = 3 * time.Second
 // With time enough it is fuel that ends a flood: no single host call takes long for what it costs the guest.
 func TestFloodsEndByFuel(t *testing.T) {
 	told := &byPolicy{}
-	r := newRuntime(t, runtime.Options{Observer: told})
-	for _, h := range flooders() {
+	r := newRuntime(t, runtime.Options{Observer: told, Portable: extism.New()})
+	for _, h := range slices.Concat(flooders(), portableFlooders()) {
 		if took := h.run(t, r, told, runtime.Limits{Time: time.Minute}); took > ends || told.of(h.name) != runtime.OutOfFuel {
 			t.Errorf("%s: ended after %s by %s", h.name, took, told.of(h.name))
 		}

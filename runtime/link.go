@@ -184,7 +184,9 @@ func serveAccess(f hostFunction) api.GoModuleFunc {
 			f.refuse(stack)
 			return
 		}
-		in.charge(accessFuel)
+		if in.call.accesses++; in.call.accesses%accessBatch == 0 {
+			in.charge(accessBatch * accessFuel)
+		}
 		f.call(&in.call, stack)
 	}
 }

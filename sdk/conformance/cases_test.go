@@ -22,6 +22,7 @@ var caseFiles = []struct {
 }{
 	{"authenticate.json", abi.Authenticate},
 	{"host.json", abi.Authenticate},
+	{"state.json", abi.Authenticate},
 	{"choose_step.json", abi.ChooseStep},
 	{"price_response.json", abi.PriceResponse},
 }
@@ -40,6 +41,10 @@ type golden struct {
 	Keys         map[string]identity `json:"keys"`
 	Ungranted    bool                `json:"ungranted"`
 	Veto         bool                `json:"veto"`
+
+	State       map[string]string `json:"state"`
+	StateCount  int               `json:"state_count"`
+	Unavailable bool              `json:"unavailable"`
 
 	Chain     string         `json:"chain"`
 	Attempt   int64          `json:"attempt"`
@@ -108,6 +113,10 @@ type want struct {
 	Stop      bool      `json:"stop"`
 	Cost      int64     `json:"cost"`
 	Breakdown []int64   `json:"breakdown"`
+
+	State   map[string]string `json:"state"`
+	Windows []string          `json:"windows"`
+	Metrics map[string]int64  `json:"metrics"`
 }
 
 // readCases reads every golden case.

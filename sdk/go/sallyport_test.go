@@ -57,7 +57,26 @@ func (h *fixed) Log(int32, string) int32                  { return 0 }
 func (h *fixed) Now() int64                               { return 0 }
 func (h *fixed) Random([]byte) int32                      { return h.code }
 func (h *fixed) Config(buf []byte) int32                  { return h.GetNamed(0, "", buf) }
-func (h *fixed) ask(export func() int32) (code int32)     { return host.Serve(h, export) }
+func (h *fixed) Script(buf []byte) int32                  { return h.GetNamed(0, "", buf) }
+func (h *fixed) Digest([]byte, *[32]byte) int32           { return h.code }
+func (h *fixed) Metric(string, int64) int32               { return h.code }
+
+func (h *fixed) KVGet(_ string, buf []byte) int32         { return h.GetNamed(0, "", buf) }
+func (h *fixed) KVVersion(string) int64                   { return h.number }
+func (h *fixed) KVSet(string, []byte, int64) int32        { return h.code }
+func (h *fixed) KVDelete(string) int32                    { return h.code }
+func (h *fixed) KVCAS(string, int64, []byte, int64) int64 { return h.number }
+func (h *fixed) KVList(_ string, _, buf []byte) int32     { return h.GetNamed(0, "", buf) }
+func (h *fixed) KVIncr(_ string, _, _, _, _ int64, value *int64) int32 {
+	*value = h.number
+	return h.code
+}
+func (h *fixed) KVWindowAdd(_ string, _, _, _ int64, out *[2]int64) int32 {
+	out[0] = h.number
+	return h.code
+}
+
+func (h *fixed) ask(export func() int32) (code int32) { return host.Serve(h, export) }
 func (h *fixed) pricing(f func(*Pricing) Verdict) int32 {
 	return h.ask(func() int32 { return PriceResponse(f) })
 }

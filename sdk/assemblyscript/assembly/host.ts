@@ -34,6 +34,13 @@ class Reader {
     return this.text(abi.config(<i32>changetype<usize>(whole), length), changetype<usize>(whole));
   }
 
+  script(): string {
+    const length = abi.script(<i32>first, FIRST_READ);
+    if (length <= FIRST_READ) return this.text(length, first);
+    const whole = new ArrayBuffer(length);
+    return this.text(abi.script(<i32>changetype<usize>(whole), length), changetype<usize>(whole));
+  }
+
   private text(answer: i32, at: usize): string {
     this.code = min(answer, 0);
     return answer <= 0 ? "" : String.UTF8.decodeUnsafe(at, answer);
@@ -127,6 +134,27 @@ export function config(): string {
   const value = reader.config();
   demand("config", reader.code);
   return value;
+}
+
+/** The source text of a policy whose module runs one, empty for all others. */
+export function script(): string {
+  const value = reader.script();
+  demand("script", reader.code);
+  return value;
+}
+
+/** The SHA-256 of up to 1 MiB, computed by the gateway, which is quicker at it than a guest. More than that ends the call. */
+export function digest(bytes: ArrayBuffer): Uint8Array {
+  const sum = new Uint8Array(32);
+  demand("digest", abi.digest(<i32>changetype<usize>(bytes), bytes.byteLength, <i32>sum.dataStart));
+  return sum;
+}
+
+/** Adds a value of at least 0 to a counter of the policy, which operators find among the gateway's metrics. The name is 1 to 64
+ * of a to z, 0 to 9 and _; a policy has up to 16 of them. It returns Code.OK or another code. */
+export function metric(name: string, value: i64): Code {
+  const utf8 = String.UTF8.encode(name);
+  return <Code>abi.metric(<i32>changetype<usize>(utf8), utf8.byteLength, value);
 }
 
 /** What ends a call: the message goes to the gateway's log. The compiler calls it where its option --use names it. */

@@ -19,6 +19,8 @@
  * It is compiled with --runtime incremental, so that the collector frees what calls leave behind, and with
  * --use abort=…/host/abort, so that what ends a call is logged and nothing else is imported: there is no WASI. */
 
+import * as kv from "./kv";
+
 export * from "./authenticate";
 export * from "./choose_step";
 export * from "./host";
@@ -30,3 +32,4 @@ export {
   ABI_VERSION, ALL_INDEXES, Code, CredentialShape, DIGEST_SIZE, Dimension, ErrorClass, Field, KeyState, Level, Limit, MAX_COST, NO_VALUE,
   NUM_DIMENSIONS, NUM_LIMITS, Period, PricePhase, fieldName, meaning,
 } from "./abi";
+export { kv };

@@ -2,7 +2,7 @@
  * names, and logs what it reads. The README beside the cases says what the tasks are. */
 
 import * as sallyport from "../../assemblyscript/assembly";
-import { Field, Level } from "../../assemblyscript/assembly";
+import { Field, Level, kv } from "../../assemblyscript/assembly";
 import * as raw from "../../assemblyscript/assembly/abi";
 
 @external("sallyport:policy/1", "future")
@@ -69,6 +69,17 @@ function who(a: sallyport.Authentication): sallyport.Verdict {
   if (task == "world") world();
   if (task == "flood") for (let i = 0; i < 20; i++) sayInt("line", i);
   if (task == "codes") codes();
+  if (task == "remember") sayKey("a");
+  if (task == "values") values();
+  if (task == "counters") counters();
+  if (task == "windows") windows();
+  if (task == "keys") keys();
+  if (task == "gateway") gateway();
+  if (task == "unavailable") {
+    const a = String.UTF8.encode("a");
+    sayInt("set", raw.kv_set(<i32>changetype<usize>(a), 1, <i32>changetype<usize>(a), 1, 0));
+    sayInt("version", raw.kv_version(<i32>changetype<usize>(a), 1));
+  }
   return sallyport.PASS;
 }
 
@@ -148,6 +159,72 @@ function codes(): void {
   for (let i = 0; i < 16; i++) raw.identity_lookup(buf, sallyport.DIGEST_SIZE);
   sayInt("over quota", raw.identity_lookup(buf, sallyport.DIGEST_SIZE));
   sayInt("not supported", future());
+}
+
+/** Logs what is stored under a key. */
+function sayKey(key: string): void {
+  const value = kv.get(key);
+  say(key, value === null ? "none" : value);
+}
+
+function values(): void {
+  sayKey("greeting");
+  const before = kv.version("greeting");
+  say("swapped", (kv.cas("greeting", before, "hi") > before).toString());
+  sayInt("conflict", kv.cas("greeting", before, "hey"));
+  sayInt("not found", kv.cas("nobody", before, "hey"));
+  say("created", (kv.cas("new", 0, "hey") > 0).toString());
+  kv.set("empty", "");
+  const empty = kv.get("empty");
+  sayInt("empty bytes", empty === null ? -1 : empty.length);
+  kv.set("brief", "x", 60_000);
+  kv.remove("gone");
+  kv.remove("gone");
+  sayKey("gone");
+}
+
+function count(delta: i64, floor: i64, ceiling: i64): void {
+  const n = kv.incr("n", delta, floor, ceiling);
+  say("n", n.value.toString() + " " + n.applied.toString());
+}
+
+function counters(): void {
+  count(3, 0, 5);
+  count(3, 0, 5);
+  count(-4, 0, 5);
+  count(-3, 0, 5);
+  count(i64.MAX_VALUE, i64.MIN_VALUE, i64.MAX_VALUE);
+  sayInt("text", kv.incr("text", 1, 0, 9).code);
+}
+
+function slide(n: i64): void {
+  const w = kv.windowAdd("w", n, 3, 60_000);
+  say("w", w.allowed.toString() + " " + w.used.toString() + " " + w.reset.toString());
+}
+
+function windows(): void {
+  slide(2);
+  slide(2);
+  slide(0);
+}
+
+function keys(): void {
+  const all = kv.keys("user/");
+  sayInt("keys", all.length);
+  say("first", all.length > 0 ? all[0] : "");
+  say("last", all.length > 0 ? all[all.length - 1] : "");
+  sayInt("none", kv.keys("nothing").length);
+}
+
+function gateway(): void {
+  const sum = sallyport.digest(String.UTF8.encode("abc"));
+  let hex = "";
+  for (let i = 0; i < sum.length; i++) hex += (sum[i] < 16 ? "0" : "") + (<u32>sum[i]).toString(16);
+  say("digest", hex);
+  say("script", sallyport.script());
+  sallyport.metric("seen_total", 2);
+  sallyport.metric("seen_total", 3);
+  sayInt("bad metric", sallyport.metric("Bad", 1));
 }
 
 function which(c: sallyport.StepChoice): sallyport.Verdict {

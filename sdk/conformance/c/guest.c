@@ -225,6 +225,120 @@ static int32_t codes(void) {
     return SP_RETURN_PASS;
 }
 
+/* Logs what is stored under a key. */
+static int32_t say_key(sp_text key) {
+    int32_t length = sp_kv_get(key.at, key.len, buffer, sizeof buffer);
+    if (length < 0 && length != SP_NOT_FOUND) return sp_fail(SP_TEXT("kv_get"));
+    say(key, length < 0 ? SP_TEXT("none") : (sp_text){buffer, (uint32_t)length});
+    return SP_RETURN_PASS;
+}
+
+static int32_t remember(void) { return say_key(SP_TEXT("a")); }
+
+static int64_t swap(sp_text key, int64_t version, sp_text value) {
+    return sp_kv_cas(key.at, key.len, version, value.at, value.len, 0);
+}
+
+static int32_t values(void) {
+    sp_text greeting = SP_TEXT("greeting"), brief = SP_TEXT("brief"), gone = SP_TEXT("gone"), empty = SP_TEXT("empty");
+    if (say_key(greeting) != SP_RETURN_PASS) return SP_RETURN_ERROR;
+    int64_t before = sp_kv_version(greeting.at, greeting.len);
+    say_bool(SP_TEXT("swapped"), before > 0 && swap(greeting, before, SP_TEXT("hi")) > before);
+    say_int(SP_TEXT("conflict"), swap(greeting, before, SP_TEXT("hey")));
+    say_int(SP_TEXT("not found"), swap(SP_TEXT("nobody"), before, SP_TEXT("hey")));
+    say_bool(SP_TEXT("created"), swap(SP_TEXT("new"), 0, SP_TEXT("hey")) > 0);
+    sp_kv_set(empty.at, empty.len, NULL, 0, 0);
+    say_int(SP_TEXT("empty bytes"), sp_kv_get(empty.at, empty.len, buffer, sizeof buffer));
+    sp_kv_set(brief.at, brief.len, "x", 1, 60000);
+    sp_kv_delete(gone.at, gone.len);
+    sp_kv_delete(gone.at, gone.len);
+    return say_key(gone);
+}
+
+static int32_t counters(void) {
+    static const int64_t adds[][3] = {{3, 0, 5}, {3, 0, 5}, {-4, 0, 5}, {-3, 0, 5}, {INT64_MAX, INT64_MIN, INT64_MAX}};
+    sp_text n = SP_TEXT("n"), text = SP_TEXT("text");
+    int64_t value;
+    for (uint32_t i = 0; i < sizeof adds / sizeof adds[0]; i++) {
+        int32_t applied = sp_kv_incr(n.at, n.len, adds[i][0], adds[i][1], adds[i][2], 0, &value);
+        if (applied < 0) return sp_fail(SP_TEXT("kv_incr"));
+        begin(n);
+        put_int(value);
+        put(applied ? SP_TEXT(" true") : SP_TEXT(" false"));
+        end();
+    }
+    say_int(text, sp_kv_incr(text.at, text.len, 1, 0, 9, 0, &value));
+    return SP_RETURN_PASS;
+}
+
+static int32_t windows(void) {
+    static const int64_t units[] = {2, 2, 0};
+    sp_text w = SP_TEXT("w");
+    for (uint32_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        int64_t out[2]; /* used, reset */
+        int32_t allowed = sp_kv_window_add(w.at, w.len, units[i], 3, 60000, out);
+        if (allowed < 0) return sp_fail(SP_TEXT("kv_window_add"));
+        begin(w);
+        put(allowed ? SP_TEXT("true ") : SP_TEXT("false "));
+        put_int(out[0]);
+        put(SP_TEXT(" "));
+        put_int(out[1]);
+        end();
+    }
+    return SP_RETURN_PASS;
+}
+
+/* Counts the keys that begin with a prefix, and remembers the first and the last of them. */
+static int32_t count_keys(sp_text prefix, sp_text *first, sp_text *last) {
+    static char cursor[256], begins[256];
+    uint32_t cursor_length = 0;
+    int32_t count = 0, length;
+    while ((length = sp_kv_list(prefix.at, prefix.len, cursor, cursor_length, buffer, sizeof buffer)) > 0) {
+        uint32_t size;
+        for (int32_t i = 0; i < length; i += 4 + (int32_t)size, count++) {
+            __builtin_memcpy(&size, buffer + i, 4);
+            __builtin_memcpy(cursor, buffer + i + 4, size);
+            cursor_length = size;
+            if (count == 0) __builtin_memcpy(begins, cursor, size), *first = (sp_text){begins, size};
+        }
+        *last = (sp_text){cursor, cursor_length};
+    }
+    return length < 0 ? length : count;
+}
+
+static int32_t keys(void) {
+    sp_text first = SP_TEXT(""), last = SP_TEXT("");
+    say_int(SP_TEXT("keys"), count_keys(SP_TEXT("user/"), &first, &last));
+    say(SP_TEXT("first"), first);
+    say(SP_TEXT("last"), last);
+    say_int(SP_TEXT("none"), count_keys(SP_TEXT("nothing"), &first, &last));
+    return SP_RETURN_PASS;
+}
+
+static int32_t gateway(void) {
+    sp_text seen = SP_TEXT("seen_total"), bad = SP_TEXT("Bad");
+    uint8_t sum[32];
+    if (sp_digest("abc", 3, sum) != SP_OK) return sp_fail(SP_TEXT("digest"));
+    begin(SP_TEXT("digest"));
+    for (uint32_t i = 0; i < sizeof sum; i++) {
+        put((sp_text){&"0123456789abcdef"[sum[i] >> 4], 1});
+        put((sp_text){&"0123456789abcdef"[sum[i] & 15], 1});
+    }
+    end();
+    int32_t length = sp_script(buffer, sizeof buffer);
+    say(SP_TEXT("script"), (sp_text){buffer, length < 0 ? 0 : (uint32_t)length});
+    sp_metric(seen.at, seen.len, 2);
+    sp_metric(seen.at, seen.len, 3);
+    say_int(SP_TEXT("bad metric"), sp_metric(bad.at, bad.len, 1));
+    return SP_RETURN_PASS;
+}
+
+static int32_t unavailable(void) {
+    say_int(SP_TEXT("set"), sp_kv_set("a", 1, "x", 1, 0));
+    say_int(SP_TEXT("version"), sp_kv_version("a", 1));
+    return SP_RETURN_PASS;
+}
+
 static int32_t choice(void) {
     say_field(SP_TEXT("key_id"), SP_FIELD_IDENTITY_KEY_ID);
     say_field(SP_TEXT("chain"), SP_FIELD_CHAIN);
@@ -282,7 +396,9 @@ static const task authenticate_tasks[] = {
     {SP_TEXT("request"), say_request}, {SP_TEXT("headers"), headers}, {SP_TEXT("credential"), credential}, {SP_TEXT("lookup"), lookup},
     {SP_TEXT("veto"), veto}, {SP_TEXT("own"), own}, {SP_TEXT("own-least"), own_least}, {SP_TEXT("own-wrong"), own_wrong},
     {SP_TEXT("deny"), deny}, {SP_TEXT("deny-bare"), deny_bare}, {SP_TEXT("deny-code"), deny_code}, {SP_TEXT("deny-wrong"), deny_wrong},
-    {SP_TEXT("fail"), fail}, {SP_TEXT("world"), world}, {SP_TEXT("flood"), flood}, {SP_TEXT("codes"), codes}, {SP_TEXT(""), NULL},
+    {SP_TEXT("fail"), fail}, {SP_TEXT("world"), world}, {SP_TEXT("flood"), flood}, {SP_TEXT("codes"), codes},
+    {SP_TEXT("remember"), remember}, {SP_TEXT("values"), values}, {SP_TEXT("counters"), counters}, {SP_TEXT("windows"), windows},
+    {SP_TEXT("keys"), keys}, {SP_TEXT("gateway"), gateway}, {SP_TEXT("unavailable"), unavailable}, {SP_TEXT(""), NULL},
 };
 
 static int32_t stop(void) { return sp_stop(); }

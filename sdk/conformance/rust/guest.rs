@@ -2,10 +2,11 @@
 //! and logs what it reads. The README beside the cases says what the tasks are.
 
 use sallyport::{
-    json, limit, log, raw, Authentication, Budget, Error, Field, Identity, Label, Level, Period, PolicyIdentity, Pricing, StepChoice, Text,
+    json, kv, limit, log, raw, Authentication, Budget, Error, Field, Identity, Label, Level, Period, PolicyIdentity, Pricing, StepChoice, Text,
     Verdict, DIGEST_SIZE, NO_VALUE, NUM_LIMITS,
 };
 use std::fmt::Display;
+use std::time::Duration;
 
 sallyport::authenticate!(who);
 sallyport::choose_step!(which);
@@ -76,6 +77,16 @@ fn who(a: &Authentication) -> Result<Verdict, Error> {
         "world" => world()?,
         "flood" => (0..20).for_each(|i| say("line", i)),
         "codes" => codes(),
+        "remember" => say_key("a")?,
+        "values" => values()?,
+        "counters" => counters()?,
+        "windows" => windows()?,
+        "keys" => keys()?,
+        "gateway" => gateway()?,
+        "unavailable" => {
+            say("set", raw::kv_set(b"a", b"x", 0));
+            say("version", raw::kv_version(b"a"));
+        }
         _ => {}
     }
     Ok(Verdict::PASS)
@@ -153,6 +164,67 @@ fn codes() {
     }
     say("over quota", raw::identity_lookup(&buf[..DIGEST_SIZE]));
     say("not supported", unsafe { future() });
+}
+
+/// Logs what is stored under a key.
+fn say_key(key: &str) -> Result<(), Error> {
+    say(key, kv::get(key)?.map_or("none".to_string(), |value| value.to_string()));
+    Ok(())
+}
+
+/// Logs with which code a change was refused.
+fn say_refusal<T>(name: &str, result: Result<T, Error>) {
+    say(name, result.err().map_or(0, |e| e.code.0));
+}
+
+fn values() -> Result<(), Error> {
+    say_key("greeting")?;
+    let before = kv::version("greeting")?;
+    say("swapped", kv::cas("greeting", before, "hi", None)? > before);
+    say_refusal("conflict", kv::cas("greeting", before, "hey", None));
+    say_refusal("not found", kv::cas("nobody", before, "hey", None));
+    say("created", kv::cas("new", 0, "hey", None)? > 0);
+    kv::set("empty", "", None)?;
+    say("empty bytes", kv::get("empty")?.map_or(-1, |value| value.len() as i64));
+    kv::set("brief", "x", Some(Duration::from_secs(60)))?;
+    kv::delete("gone")?;
+    kv::delete("gone")?;
+    say_key("gone")
+}
+
+fn counters() -> Result<(), Error> {
+    for (delta, bounds) in [(3, 0..=5), (3, 0..=5), (-4, 0..=5), (-3, 0..=5), (i64::MAX, i64::MIN..=i64::MAX)] {
+        let count = kv::incr("n", delta, bounds, None)?;
+        say("n", format!("{} {}", count.value, count.applied));
+    }
+    say_refusal("text", kv::incr("text", 1, 0..=9, None));
+    Ok(())
+}
+
+fn windows() -> Result<(), Error> {
+    for n in [2, 2, 0] {
+        let w = kv::window_add("w", n, 3, Duration::from_secs(60))?;
+        say("w", format!("{} {} {}", w.allowed, w.used, w.reset.as_millis()));
+    }
+    Ok(())
+}
+
+fn keys() -> Result<(), Error> {
+    let all = kv::keys("user/").collect::<Result<Vec<Text>, Error>>()?;
+    say("keys", all.len());
+    say("first", all.first().cloned().unwrap_or_default());
+    say("last", all.last().cloned().unwrap_or_default());
+    say("none", kv::keys("nothing").count());
+    Ok(())
+}
+
+fn gateway() -> Result<(), Error> {
+    say("digest", sallyport::digest(b"abc")?.iter().map(|b| format!("{:02x}", b)).collect::<String>());
+    say("script", sallyport::script()?);
+    sallyport::metric("seen_total", 2)?;
+    sallyport::metric("seen_total", 3)?;
+    say_refusal("bad metric", sallyport::metric("Bad", 1));
+    Ok(())
 }
 
 fn which(c: &StepChoice) -> Verdict {

@@ -31,6 +31,9 @@ type fake struct {
 	setInts  map[abi.Field][]int64
 	refused  []abi.Field // set out of range, and not set well since
 	log      []string
+
+	kvCalls, kvBytes int
+	metrics          map[string]int64
 }
 
 func newFake(s Setting, r *Request) *fake {

@@ -26,6 +26,8 @@ import (
 type Setting struct {
 	Config     string           // JSON; empty for none
 	Identities bool             // the grant "identities: read"
+	KV         *KV              // the grant "kv: own", with what the policy remembers; nil: not granted
+	Script     string           // the source text that the policy runs; empty for none
 	Inputs     []string         // the grants of inputs, such as "credential" or "request.headers.x-team"
 	Now        time.Time        // default: 2027-01-01 00:00 UTC, so that tests do not depend on the day
 	Random     func(buf []byte) // default: always zeros
@@ -57,6 +59,8 @@ type Outcome struct {
 	Passed bool
 	Failed string   // why the answer is no verdict; empty if it is one, or the policy passed
 	Log    []string // what the policy logged
+
+	Metrics map[string]int64 // what it counted, by name
 }
 
 // ask runs the export and says how it ended. verdict checks that what was set adds up to one.
@@ -75,7 +79,7 @@ func (h *fake) ask(export func() int32, verdict func() string) Outcome {
 	default:
 		o.Failed = "the hook returned neither a verdict, an error nor a pass"
 	}
-	o.Log = h.log
+	o.Log, o.Metrics = h.log, h.metrics
 	return o
 }
 

@@ -22,6 +22,21 @@ pub mod raw {
             pub fn now() -> i64;
             pub fn random(ptr: *mut u8, len: usize) -> i32;
             pub fn config(buf: *mut u8, cap: usize) -> i32;
+            pub fn script(buf: *mut u8, cap: usize) -> i32;
+            pub fn digest(ptr: *const u8, len: usize, out: *mut u8) -> i32;
+            pub fn metric(name: *const u8, name_len: usize, value: i64) -> i32;
+            pub fn kv_get(key: *const u8, key_len: usize, buf: *mut u8, cap: usize) -> i32;
+            pub fn kv_version(key: *const u8, key_len: usize) -> i64;
+            pub fn kv_set(key: *const u8, key_len: usize, ptr: *const u8, len: usize, ttl_ms: i64) -> i32;
+            pub fn kv_delete(key: *const u8, key_len: usize) -> i32;
+            pub fn kv_cas(key: *const u8, key_len: usize, version: i64, ptr: *const u8, len: usize, ttl_ms: i64) -> i64;
+            pub fn kv_incr(
+                key: *const u8, key_len: usize, delta: i64, floor: i64, ceiling: i64, ttl_ms: i64, out: *mut i64,
+            ) -> i32;
+            pub fn kv_window_add(key: *const u8, key_len: usize, n: i64, limit: i64, window_ms: i64, out: *mut i64) -> i32;
+            pub fn kv_list(
+                prefix: *const u8, prefix_len: usize, cursor: *const u8, cursor_len: usize, buf: *mut u8, cap: usize,
+            ) -> i32;
         }
     }
 
@@ -76,13 +91,68 @@ pub mod raw {
     pub fn config(buf: &mut [u8]) -> i32 {
         unsafe { imports::config(buf.as_mut_ptr(), buf.len()) }
     }
+
+    /// Reads the source text of a policy whose module runs one, like [`get`].
+    pub fn script(buf: &mut [u8]) -> i32 {
+        unsafe { imports::script(buf.as_mut_ptr(), buf.len()) }
+    }
+
+    /// Writes the SHA-256 of bytes.
+    pub fn digest(bytes: &[u8], out: &mut [u8; 32]) -> i32 {
+        unsafe { imports::digest(bytes.as_ptr(), bytes.len(), out.as_mut_ptr()) }
+    }
+
+    /// Adds to a counter of the policy.
+    pub fn metric(name: &str, value: i64) -> i32 {
+        unsafe { imports::metric(name.as_ptr(), name.len(), value) }
+    }
+
+    /// Reads what is stored under a key, like [`get`].
+    pub fn kv_get(key: &[u8], buf: &mut [u8]) -> i32 {
+        unsafe { imports::kv_get(key.as_ptr(), key.len(), buf.as_mut_ptr(), buf.len()) }
+    }
+
+    /// The version of what is stored under a key, [`NO_VALUE`](crate::NO_VALUE) or a code.
+    pub fn kv_version(key: &[u8]) -> i64 {
+        unsafe { imports::kv_version(key.as_ptr(), key.len()) }
+    }
+
+    /// Stores a value.
+    pub fn kv_set(key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
+        unsafe { imports::kv_set(key.as_ptr(), key.len(), value.as_ptr(), value.len(), ttl_ms) }
+    }
+
+    /// Removes a key.
+    pub fn kv_delete(key: &[u8]) -> i32 {
+        unsafe { imports::kv_delete(key.as_ptr(), key.len()) }
+    }
+
+    /// Stores a value if the key has that version. The answer is the new one, or a code.
+    pub fn kv_cas(key: &[u8], version: i64, value: &[u8], ttl_ms: i64) -> i64 {
+        unsafe { imports::kv_cas(key.as_ptr(), key.len(), version, value.as_ptr(), value.len(), ttl_ms) }
+    }
+
+    /// Adds to a counter within bounds.
+    pub fn kv_incr(key: &[u8], delta: i64, floor: i64, ceiling: i64, ttl_ms: i64, value: &mut i64) -> i32 {
+        unsafe { imports::kv_incr(key.as_ptr(), key.len(), delta, floor, ceiling, ttl_ms, value) }
+    }
+
+    /// Adds to a sliding window.
+    pub fn kv_window_add(key: &[u8], n: i64, limit: i64, window_ms: i64, out: &mut [i64; 2]) -> i32 {
+        unsafe { imports::kv_window_add(key.as_ptr(), key.len(), n, limit, window_ms, out.as_mut_ptr()) }
+    }
+
+    /// Reads keys behind a cursor, each as its length in 4 bytes little-endian and its bytes.
+    pub fn kv_list(prefix: &[u8], cursor: &[u8], buf: &mut [u8]) -> i32 {
+        unsafe { imports::kv_list(prefix.as_ptr(), prefix.len(), cursor.as_ptr(), cursor.len(), buf.as_mut_ptr(), buf.len()) }
+    }
 }
 
 /// How much is read at first, on the stack: most texts are shorter.
 const FIRST_READ: usize = 256;
 
 /// Reads what has a length that is not known before. Absence is an empty text.
-fn read(mut ask: impl FnMut(&mut [u8]) -> i32) -> Result<Text, Code> {
+pub(crate) fn read(mut ask: impl FnMut(&mut [u8]) -> i32) -> Result<Text, Code> {
     let mut first = [0; FIRST_READ];
     let answer = ask(&mut first);
     if answer < 0 {
@@ -93,9 +163,16 @@ fn read(mut ask: impl FnMut(&mut [u8]) -> i32) -> Result<Text, Code> {
         return Ok(Text(first[..length].to_vec()));
     }
     let mut whole = vec![0; length];
-    match ask(&mut whole) {
-        code if code < 0 => Err(Code(code)),
-        _ => Ok(Text(whole)),
+    loop {
+        let answer = ask(&mut whole);
+        if answer < 0 {
+            return Err(Code(answer));
+        }
+        let fits = answer as usize <= whole.len(); // what is remembered may have changed meanwhile
+        whole.resize(answer as usize, 0);
+        if fits {
+            return Ok(Text(whole));
+        }
     }
 }
 
@@ -175,4 +252,27 @@ pub fn random_u64() -> Result<u64, Error> {
 /// hands it over.
 pub fn config() -> Result<Text, Error> {
     read(raw::config).map_err(|code| Error::new("config".to_string(), code))
+}
+
+/// The SHA-256 of up to 1 MiB, computed by the gateway, which is quicker at it than a guest.
+pub fn digest(bytes: &[u8]) -> Result<[u8; 32], Error> {
+    let mut sum = [0; 32];
+    match raw::digest(bytes, &mut sum) {
+        0 => Ok(sum),
+        code => Err(Error::new("digest".to_string(), Code(code))),
+    }
+}
+
+/// Adds a value of at least 0 to a counter of the policy, which operators find among the gateway's metrics. The name is 1 to 64 of
+/// a to z, 0 to 9 and _; a policy has up to 16 of them.
+pub fn metric(name: &str, value: i64) -> Result<(), Error> {
+    match raw::metric(name, value) {
+        0 => Ok(()),
+        code => Err(Error::new("metric".to_string(), Code(code))),
+    }
+}
+
+/// The source text of a policy whose module runs one, empty for all others.
+pub fn script() -> Result<Text, Error> {
+    read(raw::script).map_err(|code| Error::new("script".to_string(), code))
 }

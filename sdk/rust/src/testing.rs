@@ -15,11 +15,14 @@
 //! assert_eq!(got.text(Field::DENY_MESSAGE), "No coding for you.");
 //! ```
 //!
-//! It answers what it was told and keeps what the policy sets. It holds the policy to no range: that is the gateway's part,
-//! and so are fuel and time limits.
+//! It answers what it was told and keeps what the policy sets. It holds the policy to no range and no quota: that is the
+//! gateway's part, and so are fuel and time limits.
+
+mod memory;
+mod sha256;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::abi::{returns, Code, Field};
 
@@ -32,6 +35,8 @@ pub struct Gateway {
     refused: HashMap<i32, Code>,
     lookup: i32,
     config: Vec<u8>,
+    script: Vec<u8>,
+    remembers: bool,
     now: i64,
     random: u8,
     got: Outcome,
@@ -45,7 +50,13 @@ pub struct Outcome {
     numbers: HashMap<(i32, i32), i64>,
     /// The lines that the policy logged.
     pub log: Vec<String>,
+    /// What it counted, by name.
+    pub metrics: BTreeMap<String, i64>,
+    /// What it remembers. Hand it to [`Gateway::remembering`] to ask again.
+    pub state: State,
 }
+
+pub use memory::State;
 
 /// 2027-01-01 00:00 UTC, so that tests do not depend on the day.
 const NEW_YEAR: i64 = 1_798_761_600_000;
@@ -69,6 +80,8 @@ impl Gateway {
             refused: HashMap::new(),
             lookup: Code::NOT_FOUND.0,
             config: Vec::new(),
+            script: Vec::new(),
+            remembers: false,
             now: NEW_YEAR,
             random: 0,
             got: Outcome::default(),
@@ -118,6 +131,19 @@ impl Gateway {
     /// The policy's configuration, as JSON.
     pub fn config(mut self, json: &str) -> Gateway {
         self.config = json.as_bytes().to_vec();
+        self
+    }
+
+    /// The source text that the policy runs.
+    pub fn script(mut self, text: &str) -> Gateway {
+        self.script = text.as_bytes().to_vec();
+        self
+    }
+
+    /// Grants the policy to remember, and says what it does already.
+    pub fn remembering(mut self, state: State) -> Gateway {
+        self.remembers = true;
+        self.got.state = state;
         self
     }
 
@@ -190,7 +216,7 @@ thread_local! {
 
 /// The functions of the contract, as a native build links them.
 pub(crate) mod imports {
-    use super::{Gateway, MAX_LOG_LINES, SERVING};
+    use super::{sha256::sha256, Gateway, State, MAX_LOG_LINES, SERVING};
     use crate::abi::{Code, ALL_INDEXES, NO_VALUE};
 
     fn with<T>(answer: impl FnOnce(&mut Gateway) -> T) -> T {
@@ -278,6 +304,107 @@ pub(crate) mod imports {
 
     pub unsafe fn config(buf: *mut u8, cap: usize) -> i32 {
         with(|g| unsafe { output(&g.config, buf, cap) })
+    }
+
+    pub unsafe fn script(buf: *mut u8, cap: usize) -> i32 {
+        with(|g| unsafe { output(&g.script, buf, cap) })
+    }
+
+    pub unsafe fn digest(ptr: *const u8, len: usize, out: *mut u8) -> i32 {
+        let sum = sha256(&unsafe { input(ptr, len) });
+        unsafe { std::ptr::copy_nonoverlapping(sum.as_ptr(), out, sum.len()) }
+        0
+    }
+
+    pub unsafe fn metric(name: *const u8, name_len: usize, value: i64) -> i32 {
+        let name = String::from_utf8_lossy(&unsafe { input(name, name_len) }).into_owned();
+        with(|g| *g.got.metrics.entry(name).or_insert(0) += value);
+        0
+    }
+
+    /// Asks what the policy remembers, if it may remember anything.
+    fn state<T>(refused: T, answer: impl FnOnce(&mut State, i64) -> T) -> T {
+        with(|g| if g.remembers { answer(&mut g.got.state, g.now) } else { refused })
+    }
+
+    const NOT_GRANTED: i32 = Code::NOT_GRANTED.0;
+
+    pub unsafe fn kv_get(key: *const u8, key_len: usize, buf: *mut u8, cap: usize) -> i32 {
+        let key = unsafe { input(key, key_len) };
+        state(NOT_GRANTED, |s, now| match s.value(&key, now) {
+            Ok(value) if value.is_empty() => 0,
+            Ok(value) => unsafe { output(value, buf, cap) },
+            Err(code) => code.0,
+        })
+    }
+
+    pub unsafe fn kv_version(key: *const u8, key_len: usize) -> i64 {
+        let key = unsafe { input(key, key_len) };
+        state(NOT_GRANTED.into(), |s, now| s.version(&key, now).unwrap_or(NO_VALUE))
+    }
+
+    pub unsafe fn kv_set(key: *const u8, key_len: usize, ptr: *const u8, len: usize, ttl_ms: i64) -> i32 {
+        let (key, value) = unsafe { (input(key, key_len), input(ptr, len)) };
+        state(NOT_GRANTED, |s, now| {
+            s.put(key, value, now, ttl_ms);
+            0
+        })
+    }
+
+    pub unsafe fn kv_delete(key: *const u8, key_len: usize) -> i32 {
+        let key = unsafe { input(key, key_len) };
+        state(NOT_GRANTED, |s, now| if s.remove(&key, now) { 0 } else { Code::NOT_FOUND.0 })
+    }
+
+    pub unsafe fn kv_cas(key: *const u8, key_len: usize, version: i64, ptr: *const u8, len: usize, ttl_ms: i64) -> i64 {
+        let (key, value) = unsafe { (input(key, key_len), input(ptr, len)) };
+        state(NOT_GRANTED.into(), |s, now| match s.version(&key, now) {
+            None if version != 0 => Code::NOT_FOUND.0.into(),
+            Some(other) if version != other => Code::CONFLICT.0.into(),
+            _ => s.put(key, value, now, ttl_ms),
+        })
+    }
+
+    pub unsafe fn kv_incr(
+        key: *const u8, key_len: usize, delta: i64, floor: i64, ceiling: i64, ttl_ms: i64, out: *mut i64,
+    ) -> i32 {
+        let key = unsafe { input(key, key_len) };
+        state(NOT_GRANTED, |s, now| match s.add(key, delta, floor..=ceiling, now, ttl_ms) {
+            Ok((value, applied)) => {
+                unsafe { *out = value };
+                applied.into()
+            }
+            Err(code) => code.0,
+        })
+    }
+
+    pub unsafe fn kv_window_add(key: *const u8, key_len: usize, n: i64, limit: i64, window_ms: i64, out: *mut i64) -> i32 {
+        let key = unsafe { input(key, key_len) };
+        state(NOT_GRANTED, |s, now| match s.slide(key, n, limit, window_ms, now) {
+            Ok((allowed, used, reset)) => {
+                unsafe { std::ptr::copy_nonoverlapping([used, reset].as_ptr(), out, 2) };
+                allowed.into()
+            }
+            Err(code) => code.0,
+        })
+    }
+
+    pub unsafe fn kv_list(
+        prefix: *const u8, prefix_len: usize, cursor: *const u8, cursor_len: usize, buf: *mut u8, cap: usize,
+    ) -> i32 {
+        let (prefix, cursor) = unsafe { (input(prefix, prefix_len), input(cursor, cursor_len)) };
+        state(NOT_GRANTED, |s, now| {
+            let mut packed = Vec::new();
+            for key in s.keys_behind(&prefix, &cursor, now) {
+                if packed.len() + 4 + key.len() > cap {
+                    break;
+                }
+                packed.extend((key.len() as u32).to_le_bytes());
+                packed.extend(key);
+            }
+            unsafe { std::ptr::copy_nonoverlapping(packed.as_ptr(), buf, packed.len()) }
+            packed.len() as i32
+        })
     }
 }
 

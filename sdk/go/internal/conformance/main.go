@@ -100,6 +100,8 @@ func who(a *sallyport.Authentication) sallyport.Verdict {
 		}
 	case "codes":
 		codes()
+	default:
+		return outside(string(a.Model()))
 	}
 	return sallyport.Pass
 }

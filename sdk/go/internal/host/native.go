@@ -22,6 +22,17 @@ type Host interface {
 	Now() int64
 	Random(b []byte) int32
 	Config(buf []byte) int32
+	Script(buf []byte) int32
+	Digest(b []byte, sum *[32]byte) int32
+	Metric(name string, value int64) int32
+	KVGet(key string, buf []byte) int32
+	KVVersion(key string) int64
+	KVSet(key string, value []byte, ttl int64) int32
+	KVDelete(key string) int32
+	KVCAS(key string, version int64, value []byte, ttl int64) int64
+	KVIncr(key string, delta, floor, ceiling, ttl int64, value *int64) int32
+	KVWindowAdd(key string, n, limit, window int64, out *[2]int64) int32
+	KVList(prefix string, cursor, buf []byte) int32
 }
 
 // serving is who answers now. A native build is one instance of a guest: it serves one call at a time, which the
@@ -89,3 +100,42 @@ func Random(b []byte) int32 { return current().Random(b) }
 
 // Config reads the policy's configuration.
 func Config(buf []byte) int32 { return current().Config(buf) }
+
+// Script reads the policy's source text.
+func Script(buf []byte) int32 { return current().Script(buf) }
+
+// Digest writes the SHA-256 of b to sum.
+func Digest(b []byte, sum *[32]byte) int32 { return current().Digest(b, sum) }
+
+// Metric adds to a counter of the policy.
+func Metric(name string, value int64) int32 { return current().Metric(name, value) }
+
+// KVGet reads what is stored under a key.
+func KVGet(key string, buf []byte) int32 { return current().KVGet(key, buf) }
+
+// KVVersion returns its version.
+func KVVersion(key string) int64 { return current().KVVersion(key) }
+
+// KVSet stores a value.
+func KVSet(key string, value []byte, ttl int64) int32 { return current().KVSet(key, value, ttl) }
+
+// KVDelete removes a key.
+func KVDelete(key string) int32 { return current().KVDelete(key) }
+
+// KVCAS stores a value if the key has that version.
+func KVCAS(key string, version int64, value []byte, ttl int64) int64 {
+	return current().KVCAS(key, version, value, ttl)
+}
+
+// KVIncr adds to a counter.
+func KVIncr(key string, delta, floor, ceiling, ttl int64, value *int64) int32 {
+	return current().KVIncr(key, delta, floor, ceiling, ttl, value)
+}
+
+// KVWindowAdd adds to a window.
+func KVWindowAdd(key string, n, limit, window int64, out *[2]int64) int32 {
+	return current().KVWindowAdd(key, n, limit, window, out)
+}
+
+// KVList reads keys.
+func KVList(prefix string, cursor, buf []byte) int32 { return current().KVList(prefix, cursor, buf) }

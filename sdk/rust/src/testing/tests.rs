@@ -169,3 +169,123 @@ fn the_world_is_seen() {
     }));
     assert_eq!(got.log.len(), 16);
 }
+
+/// Asks a policy that does something and passes.
+fn remembering(state: testing::State, export: extern "C" fn() -> i32) -> testing::Outcome {
+    let got = Gateway::new().remembering(state).ask(export);
+    assert!(got.passed(), "{:?}", got.log);
+    got
+}
+
+#[test]
+fn values_are_remembered() {
+    let got = remembering(
+        testing::State::new().with("greeting", "hello"),
+        hook!(Authentication, |_| {
+            let before = kv::version("greeting").unwrap();
+            assert_eq!(kv::get("greeting").unwrap().unwrap(), "hello");
+            let after = kv::cas("greeting", before, "hi", None).unwrap();
+            assert!(after > before && kv::version("greeting") == Ok(after));
+            assert_eq!(kv::cas("greeting", before, "hey", None).unwrap_err().code, Code::CONFLICT);
+            assert_eq!(kv::cas("none", before, "hey", None).unwrap_err().code, Code::NOT_FOUND);
+            assert_eq!((kv::version("none"), kv::get("none")), (Ok(0), Ok(None)));
+            kv::set("long", "x".repeat(5000), Some(std::time::Duration::from_nanos(1))).unwrap();
+            assert_eq!(kv::get("long").unwrap().unwrap().len(), 5000);
+            kv::set("empty", "", None).unwrap();
+            assert_eq!(kv::get("empty").unwrap().unwrap(), "");
+            kv::delete("empty").unwrap();
+            kv::delete("empty").unwrap();
+            Verdict::PASS
+        }),
+    );
+    assert_eq!(got.state.get("greeting").unwrap(), "hi");
+    assert_eq!(got.state.keys(), ["greeting", "long"]);
+    let later = Gateway::new().now(1_798_761_600_001).remembering(got.state).ask(hook!(Authentication, |_| {
+        assert_eq!(kv::get("long"), Ok(None));
+        Verdict::PASS
+    }));
+    assert!(later.passed());
+}
+
+#[test]
+fn counters_and_windows_are_bounded() {
+    let got = remembering(
+        testing::State::new(),
+        hook!(Authentication, |_| {
+            for (delta, value, applied) in [(0, 0, true), (3, 3, true), (3, 3, false), (-4, 3, false), (-3, 0, true), (i64::MAX, 0, false)] {
+                assert_eq!(kv::incr("n", delta, 0..=5, None), Ok(kv::Count { value, applied }), "{:+}", delta);
+            }
+            let minute = std::time::Duration::from_secs(60);
+            assert_eq!(kv::window_add("w", 2, 3, minute), Ok(kv::Window { allowed: true, used: 2, reset: minute }));
+            assert_eq!(kv::window_add("w", 2, 3, minute), Ok(kv::Window { allowed: false, used: 2, reset: minute }));
+            assert_eq!(kv::window_add("w", 0, 3, minute).unwrap().used, 2);
+            assert_eq!(kv::incr("w", 1, 0..=9, None).unwrap_err().code, Code::BAD_ARGUMENT);
+            assert_eq!(kv::get("w").unwrap_err().code, Code::BAD_ARGUMENT);
+            Verdict::PASS
+        }),
+    );
+    let later = Gateway::new().now(1_798_761_660_000).remembering(got.state).ask(hook!(Authentication, |_| {
+        let window = kv::window_add("w", 3, 3, std::time::Duration::from_secs(60)).unwrap();
+        assert!(window.allowed && window.used == 3);
+        Verdict::PASS
+    }));
+    assert!(later.passed());
+}
+
+#[test]
+fn keys_are_listed() {
+    let mut state = testing::State::new().with("other", "");
+    for i in 0..300 {
+        state = state.with(&format!("user/{:03}", i), "");
+    }
+    remembering(
+        state,
+        hook!(Authentication, |_| {
+            let keys: Vec<String> = kv::keys("user/").map(|key| key.unwrap().to_string()).collect();
+            assert_eq!((keys.len(), &*keys[0], &*keys[299]), (300, "user/000", "user/299"));
+            assert_eq!(kv::keys("nothing").count(), 0);
+            Verdict::PASS
+        }),
+    );
+}
+
+#[test]
+fn remembering_needs_its_grant() {
+    let got = Gateway::new().ask(hook!(Authentication, |_| {
+        let codes = [
+            kv::get("a").unwrap_err().code,
+            kv::version("a").unwrap_err().code,
+            kv::set("a", "", None).unwrap_err().code,
+            kv::delete("a").unwrap_err().code,
+            kv::cas("a", 0, "", None).unwrap_err().code,
+            kv::incr("a", 1, 0..=9, None).unwrap_err().code,
+            kv::window_add("a", 1, 9, std::time::Duration::from_secs(1)).unwrap_err().code,
+            kv::keys("").next().unwrap().unwrap_err().code,
+        ];
+        assert_eq!(codes, [Code::NOT_GRANTED; 8]);
+        Verdict::PASS
+    }));
+    assert!(got.passed());
+}
+
+#[test]
+fn what_a_policy_counts_is_kept() {
+    let got = Gateway::new().script("pass()").ask(hook!(Authentication, |_| {
+        metric("seen_total", 2).unwrap();
+        metric("seen_total", 3).unwrap();
+        assert_eq!(script().unwrap(), "pass()");
+        for (length, want) in [
+            (0, 0xe3b0c442),
+            (3, 0x9834876d),
+            (55, 0x9f4390f8),
+            (56, 0xb35439a4),
+            (64, 0xffe054fe),
+            (1000, 0x41edece4),
+        ] {
+            let sum = digest(&vec![b'a'; length]).unwrap();
+            assert_eq!(u32::from_be_bytes([sum[0], sum[1], sum[2], sum[3]]), want, "{}", length);
+        }
+        Verdict::PASS
+    }));
+    assert_eq!(got.metrics["seen_total"], 5);
+}
