@@ -18,7 +18,7 @@ MODULES := . sdk/go plugins/default examples/policy-go examples/jwt examples/off
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench deps \
-  deps-policies deps-c deps-rust deps-as deps-e2e clean
+  deps-policies deps-c deps-js deps-rust deps-as deps-e2e clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,8 +26,10 @@ help: ## list the targets
 build: plugins ## bin/sallyport, static, with the built-in policies in it
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sallyport ./cmd/sallyport
 
-plugins: ## the built-in policies, compiled to WebAssembly by the same Go toolchain
+plugins: ## the built-in policy, by the same Go toolchain, and what runs JavaScript, by clang
 	cd plugins/default && $(GUEST) -o ../dist/default.wasm .
+	@[ -f plugins/dist/javascript.wasm ] || $(MAKE) --no-print-directory deps-js || true
+	@plugins/javascript/build.sh plugins/dist/javascript.wasm || [ "$${SALLYPORT_TOOLCHAINS:-}" != all ] && true || exit 1
 
 run: build ## build everything and start the gateway with a demo provider
 	./bin/sallyport serve --demo
@@ -81,11 +83,17 @@ bench: build ## the Go benchmarks, with allocations
 
 deps: deps-policies deps-e2e ## everything that the tests need beside Go
 
-deps-policies: deps-c deps-rust deps-as ## the toolchains of all SDKs
+deps-policies: deps-c deps-js deps-rust deps-as ## the toolchains of all SDKs
 
 deps-c: ## clang and wasm-ld from Debian, for the policies in C
 	@command -v clang >/dev/null && command -v wasm-ld >/dev/null || { \
 	  echo "installing clang and lld"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y clang lld >/dev/null; }
+
+deps-js: ## clang, a C library and pip from Debian, for what runs policies in JavaScript
+	@clang -print-resource-dir >/dev/null 2>&1 && [ -f "$$(clang -print-resource-dir)/lib/wasi/libclang_rt.builtins-wasm32.a" ] \
+	  && [ -f /usr/lib/wasm32-wasi/libc.a ] && python3 -m pip --version >/dev/null 2>&1 || { \
+	  echo "installing clang, wasi-libc and pip"; \
+	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y clang lld wasi-libc libclang-rt-dev-wasm32 python3-pip >/dev/null; }
 
 deps-rust: ## rustc with its wasm32 library from Debian, for the policies in Rust
 	@[ -d /usr/lib/rustlib/wasm32-unknown-unknown/lib ] || { echo "installing rustc and its wasm32 library"; \
@@ -108,4 +116,4 @@ $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) go install $(GOVULNCHECK)
 
 clean: ## remove what was built
-	rm -rf bin .tools plugins/dist/*.wasm e2e/node/node_modules e2e/python/.venv sdk/assemblyscript/node_modules sdk/conformance/out
+	rm -rf bin .tools plugins/dist/*.wasm e2e/node/node_modules e2e/python/.venv sdk/assemblyscript/node_modules sdk/conformance/out plugins/javascript/.build

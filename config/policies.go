@@ -70,10 +70,10 @@ func (v value) module(p *Policy) {
 		return
 	}
 	switch {
-	case strings.Contains(s, "://") || strings.HasSuffix(s, ".js"):
-		v.fail("policies other than .wasm files are not supported by this version yet")
-	case !strings.HasSuffix(s, wasmSuffix):
-		v.fail("must be builtin:%s or the path of a .wasm file", defaultPolicyName)
+	case strings.Contains(s, "://"):
+		v.fail("policies other than files are not supported by this version yet")
+	case baseOf(s) == s:
+		v.fail("must be builtin:%s or the path of a .wasm or .js file", defaultPolicyName)
 	case v.file(&p.Path):
 		if info, err := os.Stat(p.Path); err != nil || !info.Mode().IsRegular() {
 			v.fail("there is no file %s", quote(v.written()))
@@ -168,7 +168,19 @@ func (v value) inputHeader(header string) bool {
 	return false
 }
 
-const wasmSuffix = ".wasm"
+// Suffixes of policies' files: modules, and scripts, which are run by a module of Sallyport's own.
+const (
+	wasmSuffix   = ".wasm"
+	ScriptSuffix = ".js"
+)
+
+// baseOf returns the name of a policy's file without its suffix; all of it if it is none of a policy.
+func baseOf(file string) string {
+	if base, ok := strings.CutSuffix(file, wasmSuffix); ok {
+		return base
+	}
+	return strings.TrimSuffix(file, ScriptSuffix)
+}
 
 // policyFiles appends the files of policy_dir that no entry names, in the order of their names.
 func (l *loading) policyFiles() {
@@ -176,7 +188,7 @@ func (l *loading) policyFiles() {
 	if s.PolicyDir == "" {
 		return
 	}
-	names, err := wasmFiles(s.PolicyDir)
+	names, err := moduleFiles(s.PolicyDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.report(nil, "policy_dir", "cannot be read: %v", err)
 		return
@@ -186,7 +198,7 @@ func (l *loading) policyFiles() {
 		if slices.ContainsFunc(s.Policies, func(p Policy) bool { return p.Path == path }) {
 			continue
 		}
-		name := strings.TrimSuffix(file, wasmSuffix)
+		name := baseOf(file)
 		owner, taken := l.policyNames[name]
 		switch message := checkName(name); {
 		case message != "":
@@ -194,14 +206,15 @@ func (l *loading) policyFiles() {
 		case taken:
 			l.report(nil, "policy_dir", "the file %s would get the name of %s: list it under policies with another one", quote(file), owner)
 		default:
+			l.policyNames[name] = "another file of policy_dir"
 			s.Policies = append(s.Policies, Policy{Name: name, Path: path})
 		}
 	}
 }
 
-// wasmFiles returns the names of the modules in a folder in order. Those that are still being written by the habits
+// moduleFiles returns the names of the modules and scripts in a folder in order. Those that are still being written by the habits
 // of editors and copying tools are left out.
-func wasmFiles(dir string) ([]string, error) {
+func moduleFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -209,7 +222,7 @@ func wasmFiles(dir string) ([]string, error) {
 	var names []string
 	for _, entry := range entries {
 		name := entry.Name()
-		if !strings.HasSuffix(name, wasmSuffix) || isTemporary(name) {
+		if baseOf(name) == name || isTemporary(name) {
 			continue
 		}
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {

@@ -60,7 +60,7 @@ keys:
 policies:
   - {name: p, wasm: "builtin:other", hooks: [authentcate], grants: {kv: any, identities: write}}
   - {name: q, wasm: ./no.wasm, hooks: [choose_step, choose_step], veto: true, limits: {fuel: 1, time: 1h, memory: 1}}
-  - {name: r, wasm: ./rule.js, config: [1], grants: {inputs: [request.path, request.headers.X-Team, request.headers.cookie]}}
+  - {name: r, wasm: ./rule.py, config: [1], grants: {inputs: [request.path, request.headers.X-Team, request.headers.cookie]}}
   - {name: s, wasm: "builtin:default", config: {n: 0x1f, n: 1}}
 `
 	const want = `p.yaml:1: version: must be 1, the only version that there is

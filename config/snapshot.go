@@ -111,7 +111,7 @@ type Key struct {
 type Policy struct {
 	Name    string
 	Builtin string          // "default" of "builtin:default"; "" for files
-	Path    string          // absolute path of the .wasm file; "" for built-in ones
+	Path    string          // absolute path of the .wasm or .js file; "" for built-in ones
 	Hooks   []abi.Hook      // empty: every hook that the module exports
 	Veto    bool            // asked after an allow at authenticate; may only deny or pass
 	Config  json.RawMessage // JSON of the config mapping; nil if there is none

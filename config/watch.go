@@ -167,7 +167,7 @@ func look(paths []string) (seen fingerprint, folders []string) {
 		}
 		seen = seen[:len(seen)-1] // a folder changes with every file in it, modules or not
 		folders = append(folders, path)
-		names, _ := wasmFiles(path)
+		names, _ := moduleFiles(path)
 		for _, name := range names {
 			see(filepath.Join(path, name))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
@@ -15,23 +16,31 @@ func readPolicies(configured []config.Policy) ([]runtime.Policy, error) {
 	all := make([]runtime.Policy, 0, len(configured))
 	for i := range configured {
 		p := &configured[i]
-		wasm, err := readModule(p)
+		wasm, script, err := readModule(p)
 		if err != nil {
 			return nil, fmt.Errorf("policy %q: %w", p.Name, err)
 		}
 		all = append(all, runtime.Policy{
-			Name: p.Name, Wasm: wasm, Hooks: p.Hooks, Veto: p.Veto, Config: p.Config,
+			Name: p.Name, Wasm: wasm, Script: script, Hooks: p.Hooks, Veto: p.Veto, Config: p.Config,
 			Limits: runtime.Limits(p.Limits), Grants: runtime.Grants(p.Grants),
 		})
 	}
 	return all, nil
 }
 
-func readModule(p *config.Policy) ([]byte, error) {
-	if p.Builtin != "" {
-		return plugins.Builtin(p.Builtin)
+// readModule reads a policy's module, and its script if it is one.
+func readModule(p *config.Policy) (wasm, script []byte, err error) {
+	switch {
+	case p.Builtin != "":
+		wasm, err = plugins.Builtin(p.Builtin)
+	case strings.HasSuffix(p.Path, config.ScriptSuffix):
+		if script, err = os.ReadFile(p.Path); err == nil {
+			wasm, err = plugins.JavaScript()
+		}
+	default:
+		wasm, err = os.ReadFile(p.Path)
 	}
-	return os.ReadFile(p.Path)
+	return wasm, script, err
 }
 
 // hookNames names hooks for people and the admin API.
