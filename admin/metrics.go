@@ -40,9 +40,10 @@ type Metrics struct {
 	hooks     *prometheus.HistogramVec
 	failures  *prometheus.CounterVec
 
-	policiesOut *prometheus.GaugeVec
-	inProgress  prometheus.Gauge
-	overhead    prometheus.Histogram
+	policiesOut  *prometheus.GaugeVec
+	policyCounts *prometheus.CounterVec
+	inProgress   prometheus.Gauge
+	overhead     prometheus.Histogram
 
 	served   children[servedKey, *servedSeries]
 	statuses children[statusKey, prometheus.Counter]
@@ -70,6 +71,7 @@ func NewMetrics(version string, dropped func() float64, now func() time.Time) *M
 		prometheus.ExponentialBuckets(1e-6, 4, 10), "policy", "hook")
 	m.policiesOut = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sallyport_policy_out",
 		Help: "1 while a policy that kept failing at a hook is not asked there."}, []string{"policy", "hook"})
+	m.policyCounts = m.counter("sallyport_policy_count_total", "What a policy counts by the metric function.", "policy", "name")
 	m.inProgress = prometheus.NewGauge(prometheus.GaugeOpts{Name: "ai_gateway_requests_in_progress", Help: "Exchanges under way."})
 	m.overhead = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "sallyport_overhead_seconds", Help: "Time of an exchange that was not spent on providers.",

@@ -84,6 +84,11 @@ func (m *Metrics) PolicyOut(policy string, hook abi.Hook, out bool) {
 	m.policiesOut.WithLabelValues(policy, hook.String()).Set(oneIf(out))
 }
 
+// Add counts for a policy, under a name of its own. How many names one has is bounded by who calls this.
+func (m *Metrics) Add(policy, name string, value int64) {
+	m.policyCounts.WithLabelValues(policy, name).Add(float64(value))
+}
+
 func oneIf(b bool) float64 {
 	if b {
 		return 1

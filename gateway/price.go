@@ -21,7 +21,7 @@ func (x *exchange) price() {
 	basis, booking := x.basis()
 	usage := x.used(basis)
 	if booking == config.BookInput || booking == config.BookNothing {
-		usage[abi.Output], usage[abi.Reasoning], usage[abi.AudioOutput] = 0, 0, 0
+		usage[abi.Output], usage[abi.Reasoning], usage[abi.AudioOutput], usage[abi.ImageOutput] = 0, 0, 0, 0
 	}
 	x.record.Usage, x.record.UsageSource = usage, sourceOf[basis]
 	x.priceUsage(&usage)

@@ -110,6 +110,9 @@ func (x *exchange) dearest(row *abi.PriceRow) (input, output abi.Dimension) {
 	if row[abi.Reasoning] > row[output] {
 		output = abi.Reasoning
 	}
+	if row[abi.ImageOutput] > row[output] {
+		output = abi.ImageOutput // models that have a price for images paint unasked
+	}
 	if x.body.AudioOutput && row[abi.AudioOutput] > row[output] {
 		output = abi.AudioOutput
 	}

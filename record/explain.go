@@ -160,10 +160,11 @@ func (p *page) money(r *Record) {
 			})
 		}
 	}
-	if len(rows) > 0 {
-		p.WriteString("\nLedger\n")
-		p.table(rows)
+	if len(rows) == 0 && !r.Overrun && !r.Unbooked {
+		return
 	}
+	p.WriteString("\nLedger\n")
+	p.table(rows)
 	if r.Overrun {
 		p.WriteString("  An attempt cost more than was reserved for it.\n")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport-dev/sallyport/gateway"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
 	"github.com/sallyport-dev/sallyport/identity"
+	"github.com/sallyport-dev/sallyport/kv"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/sallyport-dev/sallyport/runtime"
@@ -30,6 +31,7 @@ type house struct {
 	keys     *keyring
 	alerts   *alerts.Sender
 	ledger   *ledger.Ledger
+	kv       *kv.KV
 	runtime  *runtime.Runtime
 	metrics  *admin.Metrics
 	gateway  *gateway.Gateway
@@ -69,8 +71,11 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	}
 	h.metrics = admin.NewMetrics(version, func() float64 { return float64(h.state.Dropped()) }, time.Now)
 	h.metrics.Watch(h.moneyFigures)
+	if h.kv, err = kv.Open(ctx, kv.Options{Store: h.state, Log: log}); err != nil {
+		return nil, fmt.Errorf("opening what policies remember in %s: %w", first.Data, err)
+	}
 	h.runtime, err = runtime.New(ctx, runtime.Options{
-		CacheDir: filepath.Join(first.Data, "policies"), Functions: hostfuncs.Functions(hostfuncs.Options{}),
+		CacheDir: filepath.Join(first.Data, "policies"), Functions: h.functions(),
 		Log: log, Observer: observer{h.metrics}, Compiler: compiler,
 	})
 	if err != nil {
@@ -83,6 +88,14 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	h.current.Store(v)
 	h.gateway = gateway.New(log, h.ledger, recorder{h.state, h.metrics}, v.snapshot)
 	return h, nil
+}
+
+// functions are what guests may call.
+func (h *house) functions() []runtime.Function {
+	return hostfuncs.Functions(hostfuncs.Options{
+		KV:    func(policy string) (hostfuncs.Namespace, error) { return h.kv.Namespace(policy) },
+		Meter: h.metrics,
+	})
 }
 
 // prepare makes a configuration ready to serve: policies compiled and tried, keys digested.
@@ -194,6 +207,11 @@ func (h *house) close(ctx context.Context) {
 			h.log.Error("closing the policy runtime", "error", err)
 		}
 	}
+	if h.kv != nil {
+		if err := h.kv.Close(); err != nil {
+			h.log.Error("closing what policies remember", "error", err)
+		}
+	}
 	if h.ledger != nil {
 		if err := h.ledger.Close(); err != nil {
 			h.log.Error("closing the ledger", "error", err)
@@ -270,4 +288,5 @@ var (
 	_ gateway.Identities = (*identity.Directory)(nil)
 	_ gateway.Recorder   = recorder{}
 	_ runtime.Observer   = observer{}
+	_ hostfuncs.Meter    = (*admin.Metrics)(nil)
 )
