@@ -247,6 +247,7 @@ func TestExample(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, "policies/office-hours.wasm", "")
+	write(t, dir, "policies/rule.js", "")
 	write(t, dir, "plugins/.keep", "")
 	const comment = "\n# - name: office-hours"
 	head, tail, found := strings.Cut(string(text), comment)
@@ -258,8 +259,9 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := s.Policies[len(s.Policies)-1]; last.Name != "office-hours" || !last.Veto {
-		t.Errorf("last policy is %+v", last)
+	if n := len(s.Policies); n != 3 || s.Policies[1].Name != "office-hours" || !s.Policies[1].Veto || !s.Policies[1].Grants.KV ||
+		!strings.HasSuffix(s.Policies[2].Path, "rule.js") {
+		t.Errorf("policies are %+v", s.Policies)
 	}
 	if !slices.Contains(asked, "OPENAI_API_KEY") {
 		t.Errorf("variables asked for: %q", asked)

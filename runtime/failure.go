@@ -14,7 +14,7 @@ const (
 	TimedOut            // the guest was past limits.time when it called the host; discarded
 	Exited              // the guest called proc_exit, with whatever code; discarded
 	BadReturn           // the hook returned another number than 0, 1 or 2; discarded
-	GuestError          // the hook returned 1: the policy says itself that it failed
+	GuestError          // the policy says itself that it failed: the hook returned 1 or, in the portable tier, set an error
 	BadVerdict          // the hook returned 0, but what it set is no verdict
 	Busy                // no instance came free within limits.time
 	Unavailable         // no instance could be made, or the set is closed

@@ -143,6 +143,6 @@ type PolicyInfo struct {
 	Veto      bool
 	Limits    Limits // with the defaults filled in
 	Grants    Grants
-	Stubbed   []string // functions it imports that this host does not serve: they answer NOT_SUPPORTED
+	Stubbed   []string // functions it imports that this host does not serve: they answer NOT_SUPPORTED, or 0 in ModuleExtism
 	Instances int      // alive now
 }

@@ -2,8 +2,8 @@
 // one job is to turn untrusted WebAssembly into verdicts that are safe to act on: whatever a guest does, the caller
 // gets an answer in time, and an answer that was checked.
 //
-// It is the sole owner of wazero and imports abi and runtime/fuel; hostfuncs and cmd/sallyport import it. It knows
-// nothing of HTTP, of storage or of what the host functions mean.
+// It is the sole owner of wazero and imports abi and runtime/fuel; hostfuncs, hostfuncs/extism and cmd/sallyport import
+// it. It knows nothing of HTTP, of storage or of what the host functions mean.
 package runtime
 
 import (
