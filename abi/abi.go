@@ -53,10 +53,11 @@ func ParseHook(name string) (Hook, bool) {
 	return NumHooks, false
 }
 
-// Names of the optional exports. Both are of type () -> () (_initialize) and () -> i32 (configure).
+// Names of the optional exports. They are of type () -> () (_initialize) and () -> i32 (configure, hooks).
 const (
 	ExportInitialize = "_initialize" // run once per instance before anything else
 	ExportConfigure  = "configure"   // run once per instance after _initialize; 0 accepts the configuration
+	ExportHooks      = "hooks"       // run once when a policy is loaded, after configure: which hooks it serves, a bit each
 	ExportMemory     = "memory"      // the guest's linear memory
 )
 

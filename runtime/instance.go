@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -31,6 +32,7 @@ type instance struct {
 	deadline atomic.Int64 // of the call that runs or ran last, on the watchdog's clock
 	overdue  atomic.Int64 // the deadline that the watchdog found to be over
 	stopped  *failedCall  // why a host function ended the call; nil if none did
+	served   []abi.Hook   // of the module's hooks
 	settled  uint32       // size of the memory when the instance had come up
 	call     Call
 }
@@ -118,16 +120,37 @@ func (in *instance) bringUp() error {
 			return in.explain("running "+abi.ExportInitialize, err, in.call.takeSaid())
 		}
 	}
-	f := in.mod.ExportedFunction(abi.ExportConfigure)
+	if f := in.mod.ExportedFunction(abi.ExportConfigure); f != nil {
+		code, err := in.run(f, initFuel)
+		if err != nil {
+			return in.explain("running "+abi.ExportConfigure, err, in.call.takeSaid())
+		}
+		if code != 0 {
+			return in.refusedConfiguration(code)
+		}
+	}
+	return in.readServed()
+}
+
+// readServed asks a module that runs scripts which of its hooks this one serves. Others serve what they export.
+func (in *instance) readServed() error {
+	in.served = in.pool.module.hooks
+	f := in.mod.ExportedFunction(abi.ExportHooks)
 	if f == nil {
 		return nil
 	}
-	code, err := in.run(f, initFuel)
+	mask, err := in.run(f, initFuel)
 	if err != nil {
-		return in.explain("running "+abi.ExportConfigure, err, in.call.takeSaid())
+		return in.explain("running "+abi.ExportHooks, err, in.call.takeSaid())
 	}
-	if code != 0 {
-		return in.refusedConfiguration(code)
+	in.served = nil
+	for _, h := range in.pool.module.hooks {
+		if mask&(1<<h) != 0 {
+			in.served = append(in.served, h)
+		}
+	}
+	if len(in.served) == 0 {
+		return errors.New("serves none of the hooks")
 	}
 	return nil
 }

@@ -90,8 +90,14 @@ func (r *Runtime) bind(ctx context.Context, policy *Policy) (*binding, error) {
 	b := &binding{name: policy.Name, veto: policy.Veto, limits: limits, grants: granted, given: policy.Grants}
 	b.reports = reporter{log: r.log, policy: policy.Name}
 	b.observer = r.observer
-	if b.hooks, err = chooseHooks(policy, m.hooks); err == nil {
+	if _, err = chooseHooks(policy, m.hooks); err == nil { // before an instance is made for nothing
 		b.pool, err = r.pool(key, m, policy, limits)
+	}
+	if err == nil {
+		if b.hooks, err = chooseHooks(policy, b.pool.served); err != nil {
+			r.drop([]*binding{b})
+			return nil, err
+		}
 	}
 	if err != nil {
 		r.mu.Lock()

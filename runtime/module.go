@@ -121,7 +121,7 @@ func (m *module) readExports(exports []fuel.ExportType) error {
 			continue
 		case e.Name == abi.ExportInitialize:
 			want = initializeType
-		case !isHook && e.Name != abi.ExportConfigure:
+		case !isHook && e.Name != abi.ExportConfigure && e.Name != abi.ExportHooks:
 			continue
 		}
 		switch {

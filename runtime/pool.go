@@ -37,7 +37,8 @@ type pool struct {
 	breakers [abi.NumHooks]breaker
 
 	slots   []slot
-	tickets sync.Pool // *int: the slot where a processor found an instance last
+	served  []abi.Hook // hooks: of the module's, those that this policy answers; set before the pool is used
+	tickets sync.Pool  // *int: the slot where a processor found an instance last
 	waiters atomic.Int32
 	freed   chan struct{} // wakes waiters; a token says "look again", not "there is one"
 	growing atomic.Bool   // one more instance is being made because all were in use
@@ -79,6 +80,7 @@ func newPool(r *Runtime, key poolKey, m *module, policy *Policy) (*pool, error) 
 	if err != nil {
 		return nil, err
 	}
+	p.served = first.served
 	p.slots[0].taken.Store(true)
 	p.slots[0].idle.Store(first)
 	return p, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/gateway"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
+	"github.com/sallyport-dev/sallyport/hostfuncs/extism"
 	"github.com/sallyport-dev/sallyport/identity"
 	"github.com/sallyport-dev/sallyport/kv"
 	"github.com/sallyport-dev/sallyport/ledger"
@@ -76,7 +77,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	}
 	h.runtime, err = runtime.New(ctx, runtime.Options{
 		CacheDir: filepath.Join(first.Data, "policies"), Functions: h.functions(),
-		Log: log, Observer: observer{h.metrics}, Compiler: compiler,
+		Portable: extism.New(), Log: log, Observer: observer{h.metrics}, Compiler: compiler,
 	})
 	if err != nil {
 		return nil, err

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
+	"github.com/sallyport-dev/sallyport/hostfuncs/extism"
 	"github.com/sallyport-dev/sallyport/runtime"
 	"github.com/spf13/cobra"
 )
@@ -52,7 +55,15 @@ func tryPolicies(ctx context.Context, c *config.Snapshot) ([]runtime.PolicyInfo,
 	if err != nil {
 		return nil, err
 	}
-	r, err := runtime.New(ctx, runtime.Options{Functions: hostfuncs.Functions(hostfuncs.Options{}), Log: slog.New(slog.DiscardHandler)})
+	cache, err := os.MkdirTemp("", "sallyport-validate-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(cache)
+	r, err := runtime.New(ctx, runtime.Options{
+		CacheDir: cache, Functions: hostfuncs.Functions(hostfuncs.Options{}), Portable: extism.New(), Compiler: compiler,
+		Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -68,14 +79,18 @@ func tryPolicies(ctx context.Context, c *config.Snapshot) ([]runtime.PolicyInfo,
 func printSummary(out io.Writer, c *config.Snapshot, policies []runtime.PolicyInfo) error {
 	fmt.Fprintf(out, "%s is fine\n\n", c.File)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MODEL\tFORMAT\tRESOLVES TO")
+	prices := map[string]string{}
+	for _, p := range c.PriceSources() {
+		prices[p.Alias] = cmp.Or(p.Source, "none")
+	}
+	fmt.Fprintln(w, "MODEL\tFORMAT\tRESOLVES TO\tPRICE")
 	for _, name := range c.Names {
 		chain := c.Chains[name]
 		var steps []string
 		for _, s := range chain.Steps {
 			steps = append(steps, s.Provider.Name+"/"+s.Model)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", name, chain.Format, strings.Join(steps, ", "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, chain.Format, strings.Join(steps, ", "), prices[name])
 	}
 	fmt.Fprintln(w, "\nPOLICY\tHOOKS\tSIZE")
 	for _, p := range policies {
