@@ -125,7 +125,7 @@ func chooseHooks(policy *Policy, exported []abi.Hook) ([]abi.Hook, error) {
 		hooks = slices.Compact(slices.Sorted(slices.Values(policy.Hooks)))
 		for _, h := range hooks {
 			if !slices.Contains(exported, h) {
-				errs = append(errs, fmt.Errorf("is bound to the hook %s, but does not export it", h))
+				errs = append(errs, fmt.Errorf("is bound to the hook %s, but does not serve it", h))
 			}
 		}
 	}

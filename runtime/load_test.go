@@ -75,8 +75,17 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{"build it as a reactor"}},
 		{"a command with a hook", runtime.Policy{Wasm: module(func(m *w.Module) { m.Func("_start", nil, nil, nil); pass(m) })},
 			[]string{"is a command", "build it as a reactor"}},
+		{"a hook that its script does not serve", runtime.Policy{Hooks: []abi.Hook{abi.ChooseStep}, Wasm: module(func(m *w.Module) {
+			pass(m)
+			m.Hook("choose_step", w.Pass)
+			m.Hook("hooks", w.I32Const(1<<abi.Authenticate))
+		})}, []string{"bound to the hook choose_step, but does not serve it"}},
+		{"a script that serves nothing", runtime.Policy{Wasm: module(func(m *w.Module) { pass(m); m.Hook("hooks", w.I32Const(0)) })},
+			[]string{"serves none of the hooks"}},
+		{"hooks of another type", runtime.Policy{Wasm: module(func(m *w.Module) { pass(m); m.Func("hooks", nil, nil, nil) })},
+			[]string{"exports hooks as"}},
 		{"a hook that it does not export", runtime.Policy{Wasm: good, Hooks: []abi.Hook{abi.ChooseStep, abi.Authenticate}},
-			[]string{"bound to the hook choose_step, but does not export it"}},
+			[]string{"bound to the hook choose_step, but does not serve it"}},
 		{"a veto elsewhere", runtime.Policy{Wasm: passes(abi.ChooseStep), Veto: true}, []string{"veto works at the hook authenticate only"}},
 		{"too much memory", runtime.Policy{Wasm: module(func(m *w.Module) { m.Memory(257); pass(m) })},
 			[]string{"needs 16842752 bytes of memory", "limits.memory is 16777216"}},

@@ -37,14 +37,17 @@ const (
 // Backup writes all that the ledger's folder has, as it is at one moment: keys, teams, the digests' secret, the
 // journal and its rows. It runs beside everything else; as long as it does, the journal gives nothing up. The stream
 // holds no secret of a key, but who has it can test guesses of weak ones.
-func (s *State) Backup(ctx context.Context, w io.Writer) error {
+func (s *State) Backup(ctx context.Context, w io.Writer) (err error) {
 	// Journal and rows are held still for the moment in which the transaction begins and the last number is read.
 	s.moment.Lock()
-	if err := s.begin(); err != nil {
+	db, err := s.ledger.begin()
+	if err != nil {
 		s.moment.Unlock()
 		return fmt.Errorf("making a backup: %w", err)
 	}
-	txn := s.ledger.NewTransaction(false)
+	defer s.ledger.end()
+	defer s.ledger.caught(&err)
+	txn := db.NewTransaction(false)
 	c := contents{time: s.clock().Unix(), first: s.journal.First(), last: s.journal.Last(), txn: txn, journal: s.journal}
 	s.backups.Add(1)
 	s.moment.Unlock()

@@ -21,23 +21,31 @@ const (
 	smallTable = 1 << 20
 )
 
-// How many tables the databases merge at one time. With two of 1 MB, a quarter of what a logged request costs went into
-// rewriting tables. The ledger is read more than it is written, and each table that is not merged yet costs a look.
-const (
-	ledgerTables = 4
-	logTables    = 8
+// tuning is what the two databases differ in.
+type tuning struct {
+	levelZero int // tables that are merged at one time
+	checksums options.ChecksumVerificationMode
+}
+
+// With two tables of 1 MB merged at one time, a quarter of what a logged request costs went into rewriting tables. The
+// ledger is read more than it is written, and each table that is not merged yet costs a look. A damaged block of the log
+// reads as one without rows, and not as whatever its bytes may say; in the ledger, a row that is not there would be an
+// amount of zero.
+var (
+	ledgerTuning = tuning{levelZero: 4, checksums: options.NoVerification}
+	logTuning    = tuning{levelZero: 8, checksums: options.OnBlockRead}
 )
 
 // openDatabase opens one of Badger's folders with a small footprint: its defaults reserve 2.2 GB of sparse files and
 // 256 MB of cache, which is meant for databases that are all that a machine does.
 //
-// Tables are as large as a memory table and merged levelZero at a time. There is no block cache: without compression a block is read where the
+// Tables are as large as a memory table. There is no block cache: without compression a block is read where the
 // file is mapped, and a cache in front of that costs each cold lookup a fifth more. The index cache is for encrypted
 // tables only.
 //
 // Commits are not synced one by one. They are in a memory-mapped log at once, so killing the process loses nothing;
 // what a power failure must not lose is synced by who wrote it.
-func openDatabase(dir string, memTable int64, levelZero int, log *slog.Logger) (db *badger.DB, err error) {
+func openDatabase(dir string, memTable int64, tuned tuning, log *slog.Logger) (db *badger.DB, err error) {
 	// Badger panics on some kinds of damage. Whoever opens decides what becomes of a damaged database.
 	defer func() {
 		if p := recover(); p != nil {
@@ -47,12 +55,16 @@ func openDatabase(dir string, memTable int64, levelZero int, log *slog.Logger) (
 	memTable = max(memTable, tableOf(dir))
 	opts := badger.DefaultOptions(dir)
 	opts.TableSizeMultiplier = 1 // what is merged at one time must fit on the disk
+	if err := checkTables(dir, opts); err != nil {
+		return nil, err
+	}
 	db, err = badger.Open(opts.
 		WithLogger(logger{log.With("database", filepath.Base(dir))}).
 		WithMemTableSize(memTable).
 		WithNumMemtables(2).
-		WithNumLevelZeroTables(levelZero).
-		WithNumLevelZeroTablesStall(3 * levelZero).
+		WithNumLevelZeroTables(tuned.levelZero).
+		WithNumLevelZeroTablesStall(3 * tuned.levelZero).
+		WithChecksumVerificationMode(tuned.checksums).
 		WithBaseTableSize(memTable).
 		WithBaseLevelSize(memTable + memTable/4).
 		WithValueThreshold(memTable / 8). // a larger value would not fit into a transaction
@@ -87,7 +99,7 @@ func reclaimSpace(db *badger.DB) error {
 		case errors.Is(err, badger.ErrNoRewrite), errors.Is(err, badger.ErrRejected):
 			return nil
 		case err != nil:
-			return translate(err)
+			return err
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (l *requestLog) find(ctx context.Context, id string) (r record.Record, err 
 	if err := l.flush(ctx); err != nil {
 		return record.Record{}, err
 	}
-	err = l.db.View(func(txn *badger.Txn) error {
+	err = l.db.view(func(txn *badger.Txn) error {
 		item, err := txn.Get([]byte(requestRows + id))
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (l *requestLog) find(ctx context.Context, id string) (r record.Record, err 
 			return err
 		})
 	})
-	return r, translate(err)
+	return r, err
 }
 
 func (l *requestLog) recent(ctx context.Context, limit int, before string) (all []record.Record, err error) {
@@ -57,7 +57,7 @@ func (l *requestLog) recent(ctx context.Context, limit int, before string) (all 
 	if before == "" {
 		start = requestRows + "\xff" // sorts after every id
 	}
-	err = l.db.View(func(txn *badger.Txn) error {
+	err = l.db.view(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{
 			Reverse: true, PrefetchValues: true, PrefetchSize: min(limit, 100), Prefix: []byte(requestRows),
 		})
@@ -75,7 +75,7 @@ func (l *requestLog) recent(ctx context.Context, limit int, before string) (all 
 		}
 		return nil
 	})
-	return all, translate(err)
+	return all, err
 }
 
 // collect adds the record of a row, unless it has expired. A row that cannot be read does not hide the others.

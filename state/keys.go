@@ -226,17 +226,28 @@ func (s *State) Pepper() ([]byte, error) {
 	return pepper, nil
 }
 
-func (s *State) view(f func(*badger.Txn) error) error { return translate(s.ledger.View(f)) }
+func (s *State) view(f func(*badger.Txn) error) error { return s.ledger.view(f) }
 
 const maxChange = 64 << 10 // bytes of a change of a key or team, at most
 
 // update commits and syncs: what operators do to keys is rare and must survive a power failure.
-func (s *State) update(f func(*badger.Txn) error) error {
-	if err := s.space.admit(&s.space.ledger, maxChange); err != nil {
+func (s *State) update(f func(*badger.Txn) error) (err error) {
+	if err := s.admit(maxChange); err != nil {
 		return err
 	}
-	if err := s.ledger.Update(f); err != nil {
-		return translate(err)
+	db, err := s.ledger.begin()
+	if err != nil {
+		return err
 	}
-	return translate(s.ledger.Sync())
+	defer s.ledger.end()
+	defer s.ledger.caught(&err)
+	txn := db.NewTransaction(true)
+	defer txn.Discard()
+	if err = f(txn); err == nil {
+		err = s.ledger.commit(txn)
+	}
+	if err == nil {
+		err = s.ledger.write(db.Sync)
+	}
+	return translate(err)
 }

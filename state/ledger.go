@@ -53,9 +53,10 @@ func (s *State) Drop(ctx context.Context, before uint64) error {
 	if s.backups.Load() > 0 {
 		return nil
 	}
-	err := s.begin()
+	db, err := s.ledger.begin()
 	if err == nil {
-		err = s.ledger.Sync()
+		err = s.ledger.write(db.Sync)
+		s.ledger.end()
 	}
 	if err == nil {
 		err = s.journal.Drop(before)
@@ -72,9 +73,10 @@ func (s *State) Drop(ctx context.Context, before uint64) error {
 func (s *State) Write(rows iter.Seq2[string, []byte]) error {
 	s.moment.RLock()
 	defer s.moment.RUnlock()
-	err := s.begin()
+	db, err := s.ledger.begin()
 	if err == nil {
-		err = s.write(rows)
+		err = s.write(db, rows)
+		s.ledger.end()
 	}
 	if err != nil {
 		return fmt.Errorf("writing rows of the ledger: %w", translate(err))
@@ -82,22 +84,21 @@ func (s *State) Write(rows iter.Seq2[string, []byte]) error {
 	return nil
 }
 
-// begin answers ErrClosed where Badger would wait forever.
-func (s *State) begin() error {
-	if s.ledger.IsClosed() {
-		return ErrClosed
-	}
-	return nil
+// admit asks whether a commit may be made to the ledger's rows. The disk is probed each time, and not once a second as
+// for the request log: keys cannot be read until a database that failed was opened again. There are few such commits.
+func (s *State) admit(bytes int) error {
+	s.space.check(true)
+	return s.space.admit(&s.space.ledger, bytes)
 }
 
-func (s *State) write(rows iter.Seq2[string, []byte]) error {
-	txn, size := s.ledger.NewTransaction(true), 0
+func (s *State) write(db *badger.DB, rows iter.Seq2[string, []byte]) error {
+	txn, size := db.NewTransaction(true), 0
 	defer func() { txn.Discard() }()
 	commit := func() error {
-		if err := s.space.admit(&s.space.ledger, size); err != nil {
+		if err := s.admit(size); err != nil {
 			return err
 		}
-		return txn.Commit()
+		return s.ledger.commit(txn)
 	}
 	for key, value := range rows {
 		row := append([]byte(ledgerRows), key...)
@@ -109,7 +110,7 @@ func (s *State) write(rows iter.Seq2[string, []byte]) error {
 			if err := commit(); err != nil {
 				return err
 			}
-			txn, size = s.ledger.NewTransaction(true), 0
+			txn, size = db.NewTransaction(true), 0
 			err = set(txn, row, value)
 		}
 		if err != nil {

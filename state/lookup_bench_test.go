@@ -48,7 +48,7 @@ func storeKeys(b *testing.B, dir string, n int) {
 			row{[]byte(nameRows + key.Name), []byte(key.ID)})
 	}
 	slices.SortFunc(rows, func(a, b row) int { return bytes.Compare(a.key, b.key) })
-	batch := s.ledger.NewWriteBatch()
+	batch := s.ledger.handle.NewWriteBatch()
 	for _, r := range rows {
 		if err := batch.Set(r.key, r.value); err != nil {
 			b.Fatal(err)

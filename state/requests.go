@@ -34,12 +34,12 @@ const (
 // requestLog takes records without making the request path wait, and one goroutine commits them: whenever it is idle,
 // all that has come in meanwhile, on no timer.
 type requestLog struct {
-	db        *badger.DB
+	db        *database
 	log       *slog.Logger
 	clock     func() time.Time
 	retention time.Duration
 	space     *spaceWatch
-	usage     usage // the committer's own
+	usage     usage // for the committer, and for who opens the database again while the committer waits
 
 	queue   chan row
 	buffers sync.Pool // of *[]byte
@@ -63,48 +63,53 @@ type row struct {
 // openRequestLog opens the log. One that cannot be opened is set aside, for someone to look at, and begun anew.
 func openRequestLog(dir string, opts Options, space *spaceWatch) (*requestLog, error) {
 	memTable := min(space.bounds.memTable, max(opts.MaxLogSize/64, smallTable))
-	db, u, err := openLogDatabase(dir, memTable, opts.Log)
-	if err != nil {
-		aside := dir + ".broken-" + opts.Clock().UTC().Format("20060102T150405.000")
-		opts.Log.Error("the request log cannot be opened: it is set aside and begun anew", "aside", aside, "error", err)
-		if db, u, err = reopenAside(dir, aside, memTable, opts.Log); err != nil {
-			return nil, err
-		}
-	}
 	l := &requestLog{
-		db: db, log: opts.Log, clock: opts.Clock, retention: opts.Retention, space: space, usage: u,
+		log: opts.Log, clock: opts.Clock, retention: opts.Retention, space: space,
 		queue:   make(chan row, opts.Queue),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 		done:    make(chan struct{}),
 	}
 	l.usage.limit = max(opts.MaxLogSize-overheadTables*memTable, opts.MaxLogSize/2)
+	l.db = &database{log: opts.Log, space: space, gate: &space.requests, open: func() (*badger.DB, error) {
+		return l.openDatabase(dir, memTable)
+	}}
+	var err error
+	if l.db.handle, err = l.db.open(); err != nil {
+		aside := dir + ".broken-" + opts.Clock().UTC().Format("20060102T150405.000")
+		opts.Log.Error("the request log cannot be opened: it is set aside and begun anew", "aside", aside, "error", err)
+		if l.db.handle, err = reopenAside(dir, aside, l.db.open); err != nil {
+			return nil, err
+		}
+	}
 	go l.run()
 	return l, nil
 }
 
-func openLogDatabase(dir string, memTable int64, log *slog.Logger) (*badger.DB, usage, error) {
-	db, err := openDatabase(dir, memTable, logTables, log)
+func (l *requestLog) openDatabase(dir string, memTable int64) (*badger.DB, error) {
+	db, err := openDatabase(dir, memTable, logTuning, l.log)
 	if err != nil {
-		return nil, usage{}, err
+		return nil, err
 	}
 	u, err := loadUsage(db)
 	if err != nil {
-		return nil, usage{}, errors.Join(err, db.Close())
+		return nil, errors.Join(err, db.Close())
 	}
-	return db, u, nil
+	u.limit = l.usage.limit
+	l.usage = u
+	return db, nil
 }
 
 // reopenAside moves the folder away and opens a new one. If that does not help, the fault lies elsewhere, and the
 // folder gets its place back.
-func reopenAside(dir, aside string, memTable int64, log *slog.Logger) (*badger.DB, usage, error) {
+func reopenAside(dir, aside string, open func() (*badger.DB, error)) (*badger.DB, error) {
 	if err := os.Rename(dir, aside); err != nil {
-		return nil, usage{}, err
+		return nil, err
 	}
-	db, u, err := openLogDatabase(dir, memTable, log)
+	db, err := open()
 	if err != nil {
-		return nil, usage{}, errors.Join(err, os.RemoveAll(dir), os.Rename(aside, dir))
+		return nil, errors.Join(err, os.RemoveAll(dir), os.Rename(aside, dir))
 	}
-	return db, u, nil
+	return db, nil
 }
 
 // Record takes a record for the log. It encodes it at once and keeps nothing of it. It never waits: when the queue
@@ -206,8 +211,10 @@ func (l *requestLog) run() {
 	batch := make([]row, 0, maxBatch)
 	for first := range l.queue {
 		batch = l.gather(append(batch[:0], first))
+		l.db.inUse.RLock()
 		l.write(batch)
-		l.drop(l.usage.surplus(l.expiredBefore(batch)))
+		l.drop(l.surplus(l.expiredBefore(batch)))
+		l.db.inUse.RUnlock()
 		for _, r := range batch {
 			if r.mark != nil {
 				close(r.mark)
@@ -255,13 +262,18 @@ func (l *requestLog) write(batch []row) {
 // commit writes the batch in one transaction, or in several if it is too big for one, and returns how many of its
 // rows are written for certain.
 func (l *requestLog) commit(batch []row) (written int, err error) {
-	txn, size := l.db.NewTransaction(true), 0
+	db, err := l.db.begin()
+	if err != nil {
+		return 0, err
+	}
+	defer l.db.end()
+	txn, size := db.NewTransaction(true), 0
 	defer func() { txn.Discard() }()
 	commit := func() error {
 		if err := l.space.admit(&l.space.requests, size); err != nil {
 			return err
 		}
-		return txn.Commit()
+		return l.db.commit(txn)
 	}
 	for i, r := range batch {
 		if r.mark != nil {
@@ -274,22 +286,31 @@ func (l *requestLog) commit(batch []row) (written int, err error) {
 				return written, err
 			}
 			written = i
-			txn, size = l.db.NewTransaction(true), 0
+			txn, size = db.NewTransaction(true), 0
 			err = txn.SetEntry(e)
 		}
 		if err != nil {
 			return written, err
 		}
 		size += len(*r.buf) + rowOverhead
-		l.usage.add(e.Key[len(requestRows):min(len(e.Key), bucketLength)], int64(len(*r.buf)+rowOverhead))
+		l.usage.add(e.Key[len(requestRows):min(len(e.Key), len(requestRows)+longestBucket)], int64(len(*r.buf)+rowOverhead))
 	}
 	if size == 0 {
 		return len(batch), nil // marks alone
 	}
-	if err := l.usage.write(txn); err != nil {
-		return written, err
+	err = l.usage.write(txn)
+	if errors.Is(err, badger.ErrTxnTooBig) { // the rows have left no room
+		if err = commit(); err != nil {
+			return written, err
+		}
+		written = len(batch)
+		txn, size = db.NewTransaction(true), 0
+		err = l.usage.write(txn)
 	}
-	if err := commit(); err != nil {
+	if err == nil {
+		err = commit()
+	}
+	if err != nil {
 		return written, err
 	}
 	return len(batch), nil

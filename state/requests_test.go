@@ -209,7 +209,7 @@ func TestEveryRecordIsWrittenOrCounted(t *testing.T) {
 
 func countRows(t *testing.T, s *State) (n int) {
 	t.Helper()
-	err := s.requests.db.View(func(txn *badger.Txn) error {
+	err := s.requests.db.handle.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(requestRows)})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
@@ -236,7 +236,7 @@ func TestBatchLargerThanATransaction(t *testing.T) {
 		l.record(r)
 		batch = append(batch, <-l.queue)
 	}
-	if fits := s.requests.db.MaxBatchSize(); fits > large*(maxRow-2048) {
+	if fits := s.requests.db.handle.MaxBatchSize(); fits > large*(maxRow-2048) {
 		t.Fatalf("the batch fits into one transaction of %d bytes", fits)
 	}
 	if written, err := l.commit(batch); err != nil || written != large {
@@ -330,7 +330,7 @@ func TestUnreadableRowDoesNotHideTheOthers(t *testing.T) {
 	s := openState(t, t.TempDir(), Options{Log: log})
 	good := exchange(time.Now())
 	s.Record(good)
-	err := s.requests.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(requestRows+"req_zzz"), []byte{9}) })
+	err := s.requests.db.handle.Update(func(txn *badger.Txn) error { return txn.Set([]byte(requestRows+"req_zzz"), []byte{9}) })
 	if err != nil {
 		t.Fatal(err)
 	}

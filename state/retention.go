@@ -14,18 +14,26 @@ import (
 )
 
 // What the request log takes of the disk is accounted for by time: Badger's own figure lags behind by what it has not
-// merged yet, and deleting row by row would at first make it larger. A bucket is the rows whose ids share the prefix
+// merged yet, and deleting row by row would at first make it larger. A bucket is the rows whose ids share a prefix, at
+// first
 //
-//	r/req_ and the first seven digits of the time: 32.8 seconds
+//	req_ and the first seven digits of the time: 32.8 seconds
 //
 // The oldest buckets are dropped whole, by prefix: Badger gives up the tables that hold nothing else without reading
-// them. A row for each bucket, usageRows and the ids' prefix, holds its bytes as 8 bytes, big-endian.
+// them. One that is so large that too much would go with it is split first, into buckets of one more digit each. No
+// bucket's name is a prefix of another's. A row for each bucket, usageRows and its name, holds its bytes as 8 bytes,
+// big-endian.
 const (
-	usageRows    = "s/"
-	bucketLength = len(requestRows) + len("req_") + 7
-	bucketSpan   = (1 << 15) * time.Millisecond // three digits of five bits
-	rowOverhead  = 24                           // bytes that Badger adds to a row
+	usageRows      = "s/"
+	shortestBucket = len("req_") + 7
+	longestBucket  = len("req_") + 10             // a millisecond
+	bucketSpan     = (1 << 15) * time.Millisecond // of the shortest: three digits of five bits
+	rowOverhead    = 24                           // bytes that Badger adds to a row
 )
+
+// sparedShare is the part of the limit that is dropped at one time beyond what is too much, so that it does not happen
+// with every batch, and the part that a bucket may hold to be dropped whole.
+const sparedShare = 16
 
 // overheadTables is how many memory tables' worth of the limit is left to Badger: the logs of two or three of them,
 // and tables that are being merged.
@@ -67,15 +75,12 @@ func loadUsage(db *badger.DB) (u usage, err error) {
 	return u, translate(err)
 }
 
-// add accounts for bytes of a bucket, which is nearly always the last.
-func (u *usage) add(name []byte, bytes int64) {
+// add accounts for bytes of a row whose id begins so, which nearly always belong to the last bucket.
+func (u *usage) add(id []byte, bytes int64) {
 	u.total += bytes
 	i := len(u.buckets) - 1
-	if i < 0 || u.buckets[i].name != string(name) {
-		var found bool
-		if i, found = u.find(string(name)); !found {
-			u.buckets = slices.Insert(u.buckets, i, bucket{name: string(name)})
-		}
+	if i < 0 || !strings.HasPrefix(string(id), u.buckets[i].name) {
+		i = u.place(string(id))
 	}
 	b := &u.buckets[i]
 	b.bytes += bytes
@@ -88,6 +93,36 @@ func (u *usage) find(name string) (int, bool) {
 	return slices.BinarySearchFunc(u.buckets, name, func(b bucket, name string) int { return strings.Compare(b.name, name) })
 }
 
+// place returns the index of the bucket of an id, and makes it if there is none: as large as its neighbours, which may
+// be parts of one that was split, leave room for.
+func (u *usage) place(id string) int {
+	i, found := u.find(id)
+	if found {
+		return i
+	}
+	if i > 0 && strings.HasPrefix(id, u.buckets[i-1].name) {
+		return i - 1
+	}
+	length := min(shortestBucket, len(id))
+	taken := func(i int) bool {
+		return i >= 0 && i < len(u.buckets) && strings.HasPrefix(u.buckets[i].name, id[:length])
+	}
+	for length < len(id) && (taken(i-1) || taken(i)) {
+		length++
+	}
+	u.buckets = slices.Insert(u.buckets, i, bucket{name: id[:length]})
+	return i
+}
+
+// split puts parts in the place of the first bucket.
+func (u *usage) split(parts []bucket) {
+	u.total -= u.buckets[0].bytes
+	for _, part := range parts {
+		u.total += part.bytes
+	}
+	u.buckets = slices.Replace(u.buckets, 0, 1, parts...)
+}
+
 // write writes the rows of the buckets that have changed.
 func (u *usage) write(txn *badger.Txn) error {
 	for _, name := range u.dirty {
@@ -95,8 +130,7 @@ func (u *usage) write(txn *badger.Txn) error {
 		if !found {
 			continue // it has been dropped
 		}
-		value := binary.BigEndian.AppendUint64(nil, uint64(u.buckets[i].bytes))
-		if err := txn.Set([]byte(usageRows+name), value); err != nil {
+		if err := u.buckets[i].write(txn); err != nil {
 			return err
 		}
 	}
@@ -104,20 +138,82 @@ func (u *usage) write(txn *badger.Txn) error {
 	return nil
 }
 
+func (b *bucket) write(txn *badger.Txn) error {
+	return txn.Set([]byte(usageRows+b.name), binary.BigEndian.AppendUint64(nil, uint64(b.bytes)))
+}
+
 // surplus takes the buckets out that must go: those before a name, and if there is more than the limit as many as
-// leave a sixteenth below it, so that it does not happen with every batch.
-func (u *usage) surplus(before string) (names []string) {
-	n, over := 0, u.total > u.limit
+// leave a share below it. It ends before one that is to be split.
+func (u *usage) surplus(before string) (names []string, split bool) {
+	n, over, spared := 0, u.total > u.limit, u.limit/sparedShare
 	for _, b := range u.buckets {
-		if b.name >= before && (!over || u.total <= u.limit-u.limit/16) {
-			break
+		if b.name >= before {
+			if !over || u.total <= u.limit-spared {
+				break
+			}
+			if split = b.bytes > spared && len(b.name) < longestBucket; split {
+				break
+			}
 		}
 		u.total -= b.bytes
 		names = append(names, b.name)
 		n++
 	}
 	u.buckets = slices.Delete(u.buckets, 0, n)
+	return names, split
+}
+
+// surplus is that of the usage, with the buckets split that are to be.
+func (l *requestLog) surplus(before string) []string {
+	names, split := l.usage.surplus(before)
+	for split {
+		name := l.usage.buckets[0].name
+		parts, err := l.split(name)
+		if err != nil {
+			l.log.Error("splitting a part of the request log failed: it goes whole", "part", name, "error", translate(err))
+		}
+		if len(parts) == 0 {
+			names = append(names, name)
+		}
+		l.usage.split(parts)
+		var more []string
+		more, split = l.usage.surplus(before)
+		names = append(names, more...)
+	}
 	return names
+}
+
+// split finds out what the parts of a bucket hold, and writes their rows in the place of the bucket's.
+func (l *requestLog) split(name string) (parts []bucket, err error) {
+	db, err := l.db.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer l.db.end()
+	txn := db.NewTransaction(true)
+	defer txn.Discard()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(requestRows + name)})
+	for it.Rewind(); it.Valid(); it.Next() {
+		id := it.Item().Key()[len(requestRows):]
+		part := id[:min(len(id), len(name)+1)]
+		if last := len(parts) - 1; last < 0 || parts[last].name != string(part) {
+			parts = append(parts, bucket{name: string(part)})
+		}
+		parts[len(parts)-1].bytes += it.Item().KeySize() + it.Item().ValueSize() + rowOverhead
+	}
+	it.Close()
+	if err := txn.Delete([]byte(usageRows + name)); err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		if err := part.write(txn); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.db.commit(txn); err != nil {
+		return nil, err
+	}
+	return parts, nil
 }
 
 // expiredBefore returns the name before which buckets have expired, if the batch asks for that. A row is younger than
@@ -127,7 +223,7 @@ func (l *requestLog) expiredBefore(batch []row) string {
 		return ""
 	}
 	id := record.NewID(nil, l.clock().Add(-l.retention-bucketSpan-time.Hour), record.Random{})
-	return string(id[:bucketLength-len(requestRows)])
+	return string(id[:shortestBucket])
 }
 
 // drop gives up buckets. It runs between two commits, which Badger would refuse meanwhile.
@@ -139,16 +235,34 @@ func (l *requestLog) drop(names []string) {
 	for _, name := range names {
 		prefixes = append(prefixes, []byte(requestRows+name))
 	}
-	err := l.db.DropPrefix(prefixes...)
+	db, err := l.db.begin()
 	if err == nil {
-		err = l.db.Update(func(txn *badger.Txn) (err error) {
-			for _, name := range names {
-				err = errors.Join(err, txn.Delete([]byte(usageRows+name)))
-			}
-			return err
-		})
+		err = l.db.write(func() error { return db.DropPrefix(prefixes...) })
+		if err == nil {
+			err = l.forget(db, names)
+		}
+		l.db.end()
 	}
 	if err != nil {
 		l.log.Error("dropping the oldest part of the request log failed", "parts", len(names), "error", translate(err))
 	}
+}
+
+// forget removes the rows of buckets that were dropped.
+func (l *requestLog) forget(db *badger.DB, names []string) error {
+	txn := db.NewTransaction(true)
+	defer func() { txn.Discard() }()
+	for _, name := range names {
+		err := txn.Delete([]byte(usageRows + name))
+		if errors.Is(err, badger.ErrTxnTooBig) {
+			if err = l.db.commit(txn); err == nil {
+				txn = db.NewTransaction(true)
+				err = txn.Delete([]byte(usageRows + name))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return l.db.commit(txn)
 }

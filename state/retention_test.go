@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 )
 
 // onDisk returns what a folder takes of the disk.
@@ -127,7 +129,7 @@ func TestExpiredPartsAreDropped(t *testing.T) {
 func countRowsOfAnyAge(t *testing.T, s *State) int {
 	t.Helper()
 	n := 0
-	err := s.requests.db.View(func(txn *badger.Txn) error {
+	err := s.requests.db.handle.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(requestRows), AllVersions: true})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
@@ -163,7 +165,13 @@ func TestUsage(t *testing.T) {
 		{"z", 50, ""},    // nothing is left
 	} {
 		u.limit = tt.limit
-		if got := strings.Join(u.surplus(tt.before), ""); got != tt.want {
+		names, split := u.surplus(tt.before)
+		for split { // it cannot be: it goes whole
+			names = append(names, u.buckets[0].name)
+			u.split(nil)
+			_, split = u.surplus(tt.before)
+		}
+		if got := strings.Join(names, ""); got != tt.want {
 			t.Errorf("before %q, limit %d: %q, want %q", tt.before, tt.limit, got, tt.want)
 		}
 	}
@@ -219,6 +227,104 @@ func TestRubbishInTheRequestLog(t *testing.T) {
 	aside, err := filepath.Glob(filepath.Join(dir, "requests.broken-*"))
 	if err != nil || len(aside) != 3 {
 		t.Errorf("set aside: %q, %v", aside, err)
+	}
+}
+
+// Buckets that are split, filled and dropped in any order account for every row once.
+func TestUsageAgainstAModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		u := usage{limit: 1000}
+		rows := make(map[string]int64)
+		ids := rapid.StringMatching(`req_00000[01][01][01]{3}`)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 3).Draw(t, "step") {
+			default:
+				id, n := ids.Draw(t, "id"), rapid.Int64Range(1, 100).Draw(t, "bytes")
+				u.add([]byte(id), n)
+				rows[id] += n
+			case 0:
+				if len(u.buckets) == 0 || len(u.buckets[0].name) == longestBucket {
+					continue
+				}
+				var parts []bucket
+				name := u.buckets[0].name
+				for _, id := range slices.Sorted(maps.Keys(rows)) {
+					if part := id[:len(name)+1]; strings.HasPrefix(id, name) {
+						if len(parts) == 0 || parts[len(parts)-1].name != part {
+							parts = append(parts, bucket{name: part})
+						}
+						parts[len(parts)-1].bytes += rows[id]
+					}
+				}
+				u.split(parts)
+			case 1:
+				u.limit = rapid.Int64Range(100, 2000).Draw(t, "limit")
+				names, _ := u.surplus("")
+				maps.DeleteFunc(rows, func(id string, _ int64) bool {
+					return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(id, name) })
+				})
+			}
+			checkUsage(t, &u, rows)
+		}
+	})
+}
+
+func checkUsage(t *rapid.T, u *usage, rows map[string]int64) {
+	var total int64
+	for i, b := range u.buckets {
+		var bytes int64
+		for id, n := range rows {
+			if strings.HasPrefix(id, b.name) {
+				bytes += n
+			}
+		}
+		if bytes != b.bytes || i > 0 && (u.buckets[i-1].name >= b.name || strings.HasPrefix(b.name, u.buckets[i-1].name)) {
+			t.Fatalf("bucket %+v after %+v holds %d bytes", b, u.buckets[max(i-1, 0)], bytes)
+		}
+		total += bytes
+	}
+	var all int64
+	for _, n := range rows {
+		all += n
+	}
+	if total != u.total || total != all {
+		t.Fatalf("%d bytes in all, %d in buckets, %d of rows", u.total, total, all)
+	}
+}
+
+// What comes within one bucket's time is more than a small log may hold: the newest half of that stays.
+func TestBurstLeavesTheNewest(t *testing.T) {
+	const limit, rows = 1 << 20, 6_000
+	dir := t.TempDir()
+	opts := Options{MaxLogSize: limit}
+	s := openState(t, dir, opts)
+	start := time.Now().Truncate(bucketSpan)
+	ids := make([]string, rows)
+	for i := range ids {
+		r := exchange(start.Add(time.Duration(i) * time.Millisecond))
+		ids[i] = r.ID
+		s.Record(r)
+		if i%100 == 99 {
+			if err := s.Flush(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == rows/2 { // the accounts outlive the process
+			closeState(t, s)
+			s = openState(t, dir, opts)
+		}
+	}
+	kept := keptOf(t, s, ids)
+	held := s.requests.usage.total
+	if counted := int64(countRowsOfAnyAge(t, s)); counted != int64(kept) && counted != int64(kept)-99 {
+		t.Logf("%d rows are there, of the last %d", counted, kept)
+	}
+	t.Logf("%d rows of %d are kept, %d KiB of %d; the files take %d KiB", kept, rows, held>>10, limit>>10, onDisk(t, filepath.Join(dir, requestsFolder))>>10)
+	if held < limit*2/5 || held > limit/2 || kept < 500 {
+		t.Errorf("%d rows are kept, %d bytes of %d", kept, held, limit)
+	}
+	if s.Dropped() > 0 {
+		t.Errorf("%d records were dropped", s.Dropped())
 	}
 }
 

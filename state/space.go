@@ -76,14 +76,17 @@ type spaceWatch struct {
 	requests, ledger gate
 	written          atomic.Int64 // bytes of commits since the last check
 
-	mu    sync.Mutex // held while the disk is asked
-	fault error      // what the last probe found
+	mu        sync.Mutex // held while the disk is asked
+	fault     error      // what the last probe found
+	mute      bool       // the disk did not say how much is free, and this has been told
+	noBallast bool       // the ballast could not be laid, and this has been told
 }
 
 // gate says whether the request log, or the ledger, may write.
 type gate struct {
-	stop  atomic.Pointer[stop] // why not; nil while it may
-	least atomic.Uint64        // bytes that must be free
+	stop   atomic.Pointer[stop] // why not; nil while it may
+	least  atomic.Uint64        // bytes that must be free
+	failed atomic.Pointer[stop] // why its database must be opened again; nil while it need not
 }
 
 type stop struct{ err error }
@@ -95,6 +98,20 @@ func (g *gate) err() error {
 	return nil
 }
 
+// failure is an error as long as the database must not be touched.
+func (g *gate) failure() error {
+	if s := g.failed.Load(); s != nil {
+		return s.err
+	}
+	return nil
+}
+
+// onlyFailed says that nothing but its database keeps the gate closed.
+func (g *gate) onlyFailed() bool {
+	failed := g.failed.Load()
+	return failed != nil && g.stop.Load() == failed
+}
+
 func watchSpace(dir string, opts Options) (*spaceWatch, error) {
 	total, err := opts.total(dir)
 	if err != nil {
@@ -104,7 +121,8 @@ func watchSpace(dir string, opts Options) (*spaceWatch, error) {
 }
 
 // Health says whether the request log and the ledger (keys, teams, money) can be written: nil, ErrDiskFull or
-// ErrReadOnly, as it was found at most a second ago. It is cheap, and recovers by itself.
+// ErrReadOnly, as it was found at most a second ago. ErrReadOnly is also what a database that failed by itself is. It is
+// cheap, and recovers by itself.
 func (s *State) Health() (log, ledger error) {
 	return s.space.requests.err(), s.space.ledger.err()
 }
@@ -129,8 +147,10 @@ func (w *spaceWatch) check(probe bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	free, err := w.free(w.folder)
-	if err != nil {
+	if err != nil && !w.mute {
 		w.log.Warn("asking for free space failed", "folder", w.folder, "error", err)
+	}
+	if w.mute = err != nil; w.mute {
 		return
 	}
 	if probe {
@@ -145,9 +165,11 @@ func (w *spaceWatch) check(probe bool) {
 	w.set(&w.requests, "the request log", log, free)
 	w.set(&w.ledger, "the ledger: keys, teams and money", ledger, free)
 	if w.bounds.ballast > 0 && w.fault == nil && free >= roomAgain(log)+uint64(w.bounds.ballast) {
-		if err := w.layBallast(); err != nil {
+		err := w.layBallast()
+		if err != nil && !w.noBallast {
 			w.log.Warn("laying the ballast file failed", "folder", w.folder, "error", err)
 		}
+		w.noBallast = err != nil
 	}
 }
 
@@ -159,18 +181,15 @@ func (w *spaceWatch) set(g *gate, what string, least, free uint64) {
 		least = roomAgain(least)
 	}
 	g.least.Store(least)
-	var is error
+	next := g.failed.Load()
 	switch {
 	case errors.Is(w.fault, ErrDiskFull), w.fault == nil && free < least:
-		is = fmt.Errorf("%w: %d MiB, at least %d are needed", ErrDiskFull, free>>20, least>>20)
+		next = &stop{fmt.Errorf("%w: %d MiB, at least %d are needed", ErrDiskFull, free>>20, least>>20)}
 	case w.fault != nil:
-		is = w.fault
+		next = &stop{w.fault}
 	}
-	if is == nil {
-		g.stop.Store(nil)
-	} else {
-		g.stop.Store(&stop{is})
-	}
+	g.stop.Store(next)
+	is := g.err()
 	switch {
 	case is == nil && was != nil:
 		w.log.Info("there is space again: writing goes on", "what", what, "folder", w.folder, "free_mib", free>>20)

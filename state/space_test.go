@@ -119,7 +119,7 @@ func TestMergingNeedsSpace(t *testing.T) {
 		}
 	}
 	s := openState(t, t.TempDir(), Options{})
-	empty := mergeNeed(s.ledger)
+	empty := s.ledger.mergeNeed()
 	rows := func(yield func(string, []byte) bool) {
 		for i := range 200_000 {
 			if !yield(fmt.Sprint("row/", i), make([]byte, 100)) {
@@ -130,7 +130,7 @@ func TestMergingNeedsSpace(t *testing.T) {
 	if err := s.Write(rows); err != nil {
 		t.Fatal(err)
 	}
-	if full := mergeNeed(s.ledger); empty < 2*largeTable || full < empty+largeTable/2 {
+	if full := s.ledger.mergeNeed(); empty < 2*largeTable || full < empty+largeTable/2 {
 		t.Errorf("an empty ledger needs %d MiB, one of 25 MiB %d", empty>>20, full>>20)
 	}
 }

@@ -105,7 +105,7 @@ type State struct {
 	log      *slog.Logger
 	clock    func() time.Time
 	lock     *os.File
-	ledger   *badger.DB
+	ledger   *database
 	journal  *journal.Journal
 	cache    *cache
 	teams    *teamTable
@@ -119,6 +119,7 @@ type State struct {
 
 	stop   chan struct{}  // closed to end the goroutine that tends
 	tended sync.WaitGroup // that goroutine
+	mended sync.WaitGroup // databases that are being opened again
 	closed sync.Once
 }
 
@@ -157,22 +158,25 @@ func open(dir string, lock *os.File, opts Options) (*State, error) {
 	}
 	s.requests, err = openRequestLog(filepath.Join(dir, requestsFolder), opts, space)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the request log in %s: %w", dir, err), s.journal.Close(), s.ledger.Close())
+		return nil, errors.Join(fmt.Errorf("opening the request log in %s: %w", dir, err), s.journal.Close(), s.ledger.handle.Close())
 	}
-	space.merging = func() uint64 { return mergeNeed(s.ledger) + mergeNeed(s.requests.db) }
+	space.merging = func() uint64 { return s.ledger.mergeNeed() + s.requests.db.mergeNeed() }
 	space.check(true)
 	return s, nil
 }
 
 func (s *State) openLedger(dir string) (err error) {
-	if s.ledger, err = openDatabase(dir, s.space.bounds.memTable, ledgerTables, s.log); err != nil {
+	s.ledger = &database{log: s.log, space: s.space, gate: &s.space.ledger, open: func() (*badger.DB, error) {
+		return openDatabase(dir, s.space.bounds.memTable, ledgerTuning, s.log)
+	}}
+	if s.ledger.handle, err = s.ledger.open(); err != nil {
 		return err
 	}
 	if err = s.loadTeams(); err == nil {
 		s.journal, err = journal.Open(filepath.Join(dir, journalFolder))
 	}
 	if err != nil {
-		return errors.Join(translate(err), s.ledger.Close())
+		return errors.Join(translate(err), s.ledger.handle.Close())
 	}
 	return nil
 }
@@ -192,7 +196,8 @@ func (s *State) Close() (err error) {
 			err = errors.Join(err, fmt.Errorf("closing the databases: %w", full))
 			return
 		}
-		err = errors.Join(err, translate(s.requests.db.Close()), translate(s.ledger.Close()), s.lock.Close())
+		s.mended.Wait()
+		err = errors.Join(err, translate(s.requests.db.handle.Close()), translate(s.ledger.handle.Close()), s.lock.Close())
 	})
 	return err
 }
@@ -204,7 +209,7 @@ const (
 	reclaimInterval = 10 * time.Minute
 )
 
-// tend watches the disk and lets Badger reclaim its space, until Close.
+// tend watches the disk, has databases that failed opened again, and lets Badger reclaim its space, until Close.
 func (s *State) tend() {
 	space, probe, reclaim := time.NewTicker(spaceInterval), time.NewTicker(probeInterval), time.NewTicker(reclaimInterval)
 	defer space.Stop()
@@ -218,8 +223,19 @@ func (s *State) tend() {
 			s.space.check(false)
 		case <-probe.C:
 			s.space.check(true)
+			s.mend()
 		case <-reclaim.C:
 			s.reclaim()
+		}
+	}
+}
+
+// mend has the databases opened again that failed, if the disk lets them. It does not wait for that: what Badger could
+// not write it goes on trying to write, and the disk may be gone again.
+func (s *State) mend() {
+	for _, d := range []*database{s.ledger, s.requests.db} {
+		if d.gate.onlyFailed() {
+			s.mended.Go(d.mend)
 		}
 	}
 }
@@ -229,10 +245,10 @@ func (s *State) reclaim() {
 	var err error
 	if log == nil { // reclaiming writes before it frees
 		err = s.requests.trim(context.Background())
-		err = errors.Join(err, reclaimSpace(s.requests.db))
+		err = errors.Join(err, s.requests.db.reclaim())
 	}
 	if ledger == nil {
-		err = errors.Join(err, reclaimSpace(s.ledger))
+		err = errors.Join(err, s.ledger.reclaim())
 	}
 	if err != nil {
 		s.log.Warn("reclaiming disk space failed", "error", err)

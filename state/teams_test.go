@@ -244,7 +244,7 @@ func FuzzParseTeam(f *testing.F) {
 // hundredThousandTeams writes rows without syncing each, as a restored backup does.
 func hundredThousandTeams(b *testing.B, dir string) {
 	s := openState(b, dir, Options{})
-	rows := s.ledger.NewWriteBatch()
+	rows := s.ledger.handle.NewWriteBatch()
 	for i := range 100_000 {
 		name := fmt.Sprint("team", i)
 		err := rows.Set([]byte(teamRows+name), fmt.Appendf(nil,
