@@ -87,6 +87,23 @@ func TestPolicyInC(t *testing.T) {
 	}
 }
 
+// TestPolicyInJavaScript: a script takes effect where it is dropped, without a toolchain, and its mistakes are told.
+func TestPolicyInJavaScript(t *testing.T) {
+	u := newUpstream(t)
+	g := start(t, demoConfig, map[string]string{"Provider": u.URL})
+	ask := func() int { return g.ask("", chatPath, hello("chat")).status }
+	if got := ask(); got != http.StatusUnauthorized {
+		t.Fatalf("before the policy: %d", got)
+	}
+	g.drop("closed.js", []byte(`export function authenticate(request) { return sallyport.deny(418, "closed, says " + request.model, "closed"); }`))
+	g.until("the script answers", func() bool { return ask() == http.StatusTeapot })
+	g.drop("closed.js", []byte(`export function authenticate(request) { return`))
+	g.until("the mistake is told", func() bool { return strings.Contains(g.log.String(), "SyntaxError") })
+	if got := ask(); got != http.StatusTeapot {
+		t.Errorf("after a bad script: %d", got)
+	}
+}
+
 // TestConfigurationChanges: a good change is taken over whole, a bad one changes nothing.
 func TestConfigurationChanges(t *testing.T) {
 	g, _ := startDemo(t)
