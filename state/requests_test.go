@@ -247,6 +247,33 @@ func TestBatchLargerThanATransaction(t *testing.T) {
 	}
 }
 
+// Rows that leave no room in a transaction for what is accounted of them: all are written, and accounted for.
+func TestBatchThatFillsATransaction(t *testing.T) {
+	s := openState(t, t.TempDir(), Options{MaxLogSize: 1 << 20})
+	l := stalledLog(1)
+	l.db, l.usage.limit = s.requests.db, 1<<40
+	const perRow = 10 + 10 + 2 // what Badger counts beside key and value
+	var rows, bytes int64
+	for spare := range int64(80) {
+		left := l.db.handle.MaxBatchSize() - 25 - spare // of it, 25 are for the transaction itself
+		var batch []row
+		for range 2 {
+			buf := append([]byte(requestRows), record.NewID(nil, time.Now(), record.Random{})...)
+			key := len(buf)
+			buf = append(buf, make([]byte, left/2-perRow-int64(key))...)
+			batch = append(batch, row{buf: &buf, key: key, expires: time.Now().Add(time.Hour).Unix()})
+			rows, bytes = rows+1, bytes+int64(len(buf)+rowOverhead)
+		}
+		if written, err := l.commit(batch); err != nil || written != len(batch) {
+			t.Fatalf("with %d bytes to spare, %d of %d rows are written: %v", spare, written, len(batch), err)
+		}
+	}
+	stored, err := loadUsage(l.db.handle)
+	if n := int64(countRows(t, s)); err != nil || n != rows || l.usage.total != bytes || stored.total != bytes {
+		t.Errorf("%d rows of %d; %d bytes of %d are accounted for, %d on the disk, %v", n, rows, l.usage.total, bytes, stored.total, err)
+	}
+}
+
 func TestRecordsWhileClosing(t *testing.T) {
 	for range 20 {
 		dir := t.TempDir()

@@ -365,6 +365,46 @@ func closeReadOnly(dir string) error {
 	return nil
 }
 
+// A ballast that cannot be laid is told once, and again after it could.
+func TestBallastIsMissedOnce(t *testing.T) {
+	log, lines := logged()
+	d := newDisk(1 << 40)
+	w := &spaceWatch{log: log, folder: filepath.Join(t.TempDir(), "data"), free: d.free, probe: d.probe, bounds: bounds{ballast: 4096}}
+	for round := range 2 {
+		for range 3 {
+			w.check(false)
+		}
+		if n := strings.Count(lines.String(), "laying the ballast file failed"); n != round+1 {
+			t.Errorf("round %d: it is told %d times", round, n)
+		}
+		if err := os.Mkdir(w.folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		w.check(false)
+		if err := os.RemoveAll(w.folder); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A disk that does not answer is told once, too.
+func TestMuteDiskIsToldOnce(t *testing.T) {
+	log, lines := logged()
+	d := newDisk(1 << 40)
+	w := &spaceWatch{log: log, free: d.free, probe: d.probe}
+	for round := range 2 {
+		d.mute.Store(&stop{errors.New("stale handle")})
+		for range 3 {
+			w.check(false)
+		}
+		if n := strings.Count(lines.String(), "stale handle"); n != round+1 {
+			t.Errorf("round %d: it is told %d times", round, n)
+		}
+		d.mute.Store(nil)
+		w.check(false)
+	}
+}
+
 func TestProbe(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 {
