@@ -59,7 +59,7 @@ func tryPolicies(ctx context.Context, c *config.Snapshot) ([]runtime.PolicyInfo,
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(cache)
+	defer func() { _ = os.RemoveAll(cache) }() // in the system's folder for such things
 	r, err := runtime.New(ctx, runtime.Options{
 		CacheDir: cache, Functions: hostfuncs.Functions(hostfuncs.Options{}), Portable: extism.New(), Compiler: compiler,
 		Log: slog.New(slog.DiscardHandler),

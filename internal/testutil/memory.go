@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -134,8 +135,6 @@ func (m *Memory) Snapshot() *Memory {
 	defer m.mu.Unlock()
 	c := NewMemory()
 	c.first, c.segments = m.first, slices.Clone(m.segments)
-	for key, value := range m.rows {
-		c.rows[key] = value
-	}
+	maps.Copy(c.rows, m.rows)
 	return c
 }
