@@ -29,6 +29,7 @@ build: plugins ## bin/sallyport, static, with the built-in policies in it
 plugins: ## the built-in policy, by the same Go toolchain, and what runs JavaScript, by clang
 	cd plugins/default && $(GUEST) -o ../dist/default.wasm .
 	@[ -f plugins/dist/javascript.wasm ] || $(MAKE) --no-print-directory deps-js || true
+	@go run ./plugin/project/pack
 	@plugins/javascript/build.sh plugins/dist/javascript.wasm || [ "$${SALLYPORT_TOOLCHAINS:-}" != all ] && true || exit 1
 
 run: build ## build everything and start the gateway with a demo provider
@@ -116,4 +117,4 @@ $(TOOLS)/govulncheck:
 	GOBIN=$(TOOLS) go install $(GOVULNCHECK)
 
 clean: ## remove what was built
-	rm -rf bin .tools plugins/dist/*.wasm e2e/node/node_modules e2e/python/.venv sdk/assemblyscript/node_modules sdk/conformance/out plugins/javascript/.build
+	rm -rf bin .tools plugins/dist/*.wasm e2e/node/node_modules e2e/python/.venv sdk/assemblyscript/node_modules sdk/conformance/out plugins/javascript/.build plugin/project/dist/*.zip

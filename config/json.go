@@ -15,6 +15,7 @@ func (v value) json() json.RawMessage {
 }
 
 func (v value) appendJSON(dst []byte) []byte {
+	v.load.snapshot.Lines[v.path] = v.node.Line
 	switch v.node.Kind {
 	case yaml.MappingNode:
 		if !v.is(yaml.MappingNode, "a mapping") {

@@ -66,7 +66,7 @@ func load(file, absolute string, data []byte, env func(string) (string, bool)) (
 			File: absolute, Listen: defaultListen, MaxBody: defaultMaxBody,
 			Data:   filepath.Join(filepath.Dir(absolute), defaultData),
 			Admin:  Admin{Listen: defaultAdminListen},
-			Chains: map[string]*Chain{},
+			Chains: map[string]*Chain{}, Lines: map[string]int{},
 			Ledger: defaultLedger(), Alerts: defaultAlerts(), RequestLog: defaultRequestLog(), Disk: defaultDisk(),
 		},
 	}

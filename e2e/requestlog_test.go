@@ -41,6 +41,7 @@ func TestProofRuinedRequestLog(t *testing.T) {
 		{"all files flipped in the middle", "*", "flip"},
 		{"all files gone", "*", "remove"},
 		{"the tables flipped in the middle", "*.sst", "flip"},
+		{"the tables overwritten", "*.sst", "overwrite"},
 		{"the tables gone", "*.sst", "remove"},
 		{"the memory tables' logs overwritten", "*.mem", "overwrite"},
 		{"the memory tables' logs flipped in the middle", "*.mem", "flip"},

@@ -34,6 +34,7 @@ type house struct {
 	ledger   *ledger.Ledger
 	kv       *kv.KV
 	runtime  *runtime.Runtime
+	tests    *selfTests
 	metrics  *admin.Metrics
 	gateway  *gateway.Gateway
 	current  atomic.Pointer[generation]
@@ -82,6 +83,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	if err != nil {
 		return nil, err
 	}
+	h.tests = &selfTests{dir: filepath.Join(first.Data, "policies"), compiler: compiler}
 	v, err := h.prepare(ctx, first, nil)
 	if err != nil {
 		return nil, err
@@ -106,11 +108,18 @@ func (h *house) prepare(ctx context.Context, c *config.Snapshot, previous *gatew
 		return nil, err
 	}
 	policies, err := readPolicies(c.Policies)
+	if err == nil {
+		err = checkManifests(c, policies)
+	}
 	if err != nil {
 		return nil, err
 	}
 	set, err := h.runtime.Load(ctx, policies)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.tests.run(ctx, policies); err != nil {
+		set.Close()
 		return nil, err
 	}
 	return &generation{c, set, gateway.NewSnapshot(c, set, directory, previous, set.Close)}, nil

@@ -39,7 +39,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newServe(), newInit(), newValidate(), newKey(), newTeam(), newUsage(), newLedger(),
-		newBackup(), newRestore(), newExplain(), newDemoProvider(), newVersion(), newCompile())
+		newBackup(), newRestore(), newExplain(), newDemoProvider(), newVersion(), newPlugin(), newCompile())
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/plugin/manifest"
 	"github.com/sallyport-dev/sallyport/plugins"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
@@ -38,7 +39,9 @@ func readModule(p *config.Policy) (wasm, script []byte, err error) {
 			wasm, err = plugins.JavaScript()
 		}
 	default:
-		wasm, err = os.ReadFile(p.Path)
+		if wasm, err = os.ReadFile(p.Path); err == nil {
+			script, err = manifest.FindSection(wasm, manifest.ScriptSection)
+		}
 	}
 	return wasm, script, err
 }

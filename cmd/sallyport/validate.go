@@ -52,6 +52,9 @@ func newValidate() *cobra.Command {
 // tryPolicies loads the policies as a gateway would, and lets them go.
 func tryPolicies(ctx context.Context, c *config.Snapshot) ([]runtime.PolicyInfo, error) {
 	policies, err := readPolicies(c.Policies)
+	if err == nil {
+		err = checkManifests(c, policies)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +76,8 @@ func tryPolicies(ctx context.Context, c *config.Snapshot) ([]runtime.PolicyInfo,
 		return nil, err
 	}
 	defer set.Close()
-	return set.Policies(), nil
+	tests := &selfTests{dir: cache, compiler: compiler}
+	return set.Policies(), tests.run(ctx, policies)
 }
 
 func printSummary(out io.Writer, c *config.Snapshot, policies []runtime.PolicyInfo) error {
