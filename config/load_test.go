@@ -171,6 +171,10 @@ func TestLoadWhole(t *testing.T) {
 		},
 	}
 	want.Ledger, want.Alerts, want.RequestLog, want.Disk = defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk()
+	want.Lines = map[string]int{}
+	for _, part := range []string{"", ".tz", ".days", ".days[0]", ".days[1]", ".days[2]", ".deep", ".deep.from", ".deep.on"} {
+		want.Lines["policies[1].config"+part] = 40
+	}
 	for i := range got.Keys { // the zone of a time is not part of its meaning
 		got.Keys[i].Expires = got.Keys[i].Expires.UTC()
 	}
@@ -193,7 +197,7 @@ func TestLoadDefaults(t *testing.T) {
 	dir := filepath.Dir(s.File)
 	want := &Snapshot{
 		File: s.File, Listen: "127.0.0.1:8080", Data: filepath.Join(dir, "data"), MaxBody: 32 << 20,
-		Admin: Admin{Listen: "127.0.0.1:8081"}, Chains: map[string]*Chain{},
+		Admin: Admin{Listen: "127.0.0.1:8081"}, Chains: map[string]*Chain{}, Lines: map[string]int{},
 		Ledger: Ledger{
 			Durability: Process, Estimate: Learned, AssumedOutput: 4096, Unpriced: RefuseUnpriced, OnFailure: RefuseRequests,
 			Crash: BookReservation, Ambiguous: BookInput, ClientGone: BookRelayed, Retention: 400 * 24 * time.Hour,

@@ -2,8 +2,8 @@
 // abi.Functions describes it. Its one job is to serve hostile callers: whatever a guest passes, it gets a code or a
 // value, and no call touches more than the running exchange and the guest's own memory.
 //
-// It imports abi and runtime, and never kv or state: what needs storage is handed in. cmd/sallyport and plugin/host import it,
-// and tests that run guests.
+// It imports abi and runtime, and never kv or state: what needs storage is handed in. cmd/sallyport and plugin/host
+// import it, and tests that run guests.
 package hostfuncs
 
 import (
