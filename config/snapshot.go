@@ -27,7 +27,7 @@ type Snapshot struct {
 	Names        []string          // the keys of Chains, sorted
 	Teams        []abi.Team        // every parent is among them; no circles, at most 8 levels
 	Keys         []Key
-	Policies     []Policy // in the order in which they are asked
+	Policies     []Policy       // in the order in which they are asked
 	Lines        map[string]int // where the parts of policies' configurations stand, by their paths: "policies[0].config.tz"
 	Ledger       Ledger
 	Alerts       Alerts
