@@ -23,7 +23,7 @@ type books struct {
 
 const (
 	booksInterval = time.Second      // between flushes of accounts: what a crash can lose of rate limits
-	usageInterval = 10 * time.Second // between flushes of usage
+	usageInterval = 30 * time.Second // between flushes of usage: what a restart has to read of the journal
 	checkInterval = time.Minute
 	dropInterval  = time.Hour
 	flushChunk    = 4096     // accounts that are encoded at a time
