@@ -8,6 +8,7 @@
 // The data folder holds two databases. ledger/ has keys, teams and money, with the journal's files in ledger/journal/,
 // and fails closed: if it cannot be read, nothing starts. requests/ has the log, which may be lost: a broken one is set
 // aside, a full disk stops it, a burst overruns its queue, and none of that is felt by a request, a key or money.
+// Either is opened again by itself after a write that failed.
 package state
 
 import (
