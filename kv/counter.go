@@ -27,7 +27,7 @@ func (n *Namespace) Incr(key []byte, delta, floor, ceiling int64, ttl time.Durat
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed && delta != 0 {
-		return 0, false, Unavailable
+		return 0, false, abi.Unavailable
 	}
 	e := n.live(key)
 	if e != nil {

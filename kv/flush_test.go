@@ -106,7 +106,7 @@ func TestAfterClose(t *testing.T) {
 	_, _, incrCode := n.Incr([]byte("k"), 1, 0, 1, 0)
 	_, _, _, windowCode := n.WindowAdd([]byte("k"), 1, 1, 1)
 	for _, code := range []abi.Code{n.Set([]byte("k"), nil, 0), n.Delete([]byte("k")), casCode, incrCode, windowCode} {
-		if code != Unavailable {
+		if code != abi.Unavailable {
 			t.Errorf("a change after Close: %s", name(code))
 		}
 	}

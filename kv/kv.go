@@ -20,8 +20,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/sallyport-dev/sallyport/abi"
 )
 
 // Errors of this package. What a policy does wrong is a code, never an error.
@@ -30,12 +28,6 @@ var (
 	ErrName    = errors.New("not the name of a namespace")
 	ErrClosed  = errors.New("what policies remember is closed")
 	ErrBehind  = errors.New("the store lacks changes that policies made")
-)
-
-// Codes of operations, beside those that abi has had from the beginning.
-const (
-	Unavailable abi.Code = -9  // the store cannot be read just now, or is closed
-	Conflict    abi.Code = -10 // the version is not the one that was expected
 )
 
 // Quota bounds what a namespace holds. The zero value of each means its default. What has expired counts until it is

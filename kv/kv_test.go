@@ -91,8 +91,8 @@ func TestOperationsAnswerWithCodes(t *testing.T) {
 		{"cas a large value", cas("k", 0, large, 0), abi.BadArgument},
 		{"cas for less than no time", cas("k", 0, "v", -1), abi.BadArgument},
 		{"cas what is not there", cas("none", 7, "v", 0), abi.NotFound},
-		{"cas what is there as new", cas("value", 0, "v", 0), Conflict},
-		{"cas another version", cas("value", 7, "v", 0), Conflict},
+		{"cas what is there as new", cas("value", 0, "v", 0), abi.Conflict},
+		{"cas another version", cas("value", 7, "v", 0), abi.Conflict},
 		{"delete nothing", n.Delete([]byte("none")), abi.NotFound},
 		{"delete no key", n.Delete(nil), abi.NotFound},
 		{"incr no key", incr("", 0, 10, 0), abi.BadArgument},
@@ -235,7 +235,7 @@ func TestCASKnowsEveryVersion(t *testing.T) {
 		t.Fatal(name(code))
 	}
 	note(v)
-	if now, code := n.CAS(key, first, []byte("3"), 0); code != Conflict || now != v {
+	if now, code := n.CAS(key, first, []byte("3"), 0); code != abi.Conflict || now != v {
 		t.Errorf("with an old version: %d, %s; want %d, conflict", now, name(code), v)
 	}
 	set(t, n, "k", "4", 0)

@@ -64,7 +64,7 @@ func (n *Namespace) readBack(key []byte, e *entry) (*entry, abi.Code) {
 		}
 		n.noteRead(err)
 		if err != nil {
-			return nil, Unavailable
+			return nil, abi.Unavailable
 		}
 		e.value = value
 		n.keepWarm(e)

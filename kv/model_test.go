@@ -148,7 +148,7 @@ func (m *machine) cas(t *rapid.T) {
 			t.Fatalf("%q is not there: %d, %s", key, got, name(code))
 		}
 	case version != known.version:
-		if code != Conflict || got != known.version {
+		if code != abi.Conflict || got != known.version {
 			t.Fatalf("%q has version %d, not %d: %d, %s", key, known.version, version, got, name(code))
 		}
 	default:

@@ -97,7 +97,7 @@ func (n *Namespace) Set(key, value []byte, ttl time.Duration) abi.Code {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return Unavailable
+		return abi.Unavailable
 	}
 	_, code := n.put(n.unexpired(n.entries[string(key)], now), key, value, now, ttl)
 	return code
@@ -114,14 +114,14 @@ func (n *Namespace) CAS(key []byte, version uint64, value []byte, ttl time.Durat
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return 0, Unavailable
+		return 0, abi.Unavailable
 	}
 	e := n.unexpired(n.entries[string(key)], now)
 	switch {
 	case e == nil && version != 0:
 		return 0, abi.NotFound
 	case e != nil && version != e.version:
-		return e.version, Conflict
+		return e.version, abi.Conflict
 	}
 	return n.put(e, key, value, now, ttl)
 }
@@ -131,7 +131,7 @@ func (n *Namespace) Delete(key []byte) abi.Code {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return Unavailable
+		return abi.Unavailable
 	}
 	e := n.live(key)
 	if e == nil {

@@ -156,7 +156,7 @@ func text(n *Namespace, key string) string {
 func name(code abi.Code) string {
 	return map[abi.Code]string{
 		abi.OK: "OK", abi.BadArgument: "bad argument", abi.OverQuota: "over quota", abi.NotFound: "not found",
-		Unavailable: "unavailable", Conflict: "conflict",
+		abi.Unavailable: "unavailable", abi.Conflict: "conflict",
 	}[code]
 }
 

@@ -120,7 +120,7 @@ func (n *Namespace) WindowAdd(key []byte, units, limit int64, length time.Durati
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed && units > 0 {
-		return false, 0, 0, Unavailable
+		return false, 0, 0, abi.Unavailable
 	}
 	e := n.unexpired(n.entries[string(key)], now)
 	switch {
