@@ -48,6 +48,11 @@ func (b *Body) integer(f field, least, most int64) (n int64, stated bool, err *E
 	if !s.skip() || c == 'n' {
 		return 0, false, nil
 	}
+	if least == 0 && c == '-' {
+		if _, ok := count(s.buf[start+1 : s.pos]); ok {
+			return 0, true, nil // the provider's to refuse, or to take for "no limit"
+		}
+	}
 	n, ok := count(s.buf[start:s.pos])
 	if !ok || n < least || n > most {
 		return 0, false, b.refuseInteger(f, start, least, most)
@@ -91,8 +96,8 @@ func (b *Body) choices(f field) *Error {
 	return err
 }
 
-// maximum reads a bound of the answer's length; the largest counts. 0 is no bound that can be relied upon: to some
-// servers it means that there is none.
+// maximum reads a bound of the answer's length; the largest counts. 0 and -1 are no bounds that can be relied upon: to
+// some servers they mean that there is none.
 func (b *Body) maximum(f field) *Error {
 	n, stated, err := b.integer(f, 0, maxMaximum)
 	m := &maximums[b.route.Operation]

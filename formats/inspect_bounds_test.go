@@ -37,6 +37,8 @@ func TestBounds(t *testing.T) {
 		{chatRoute, `{"max_completion_tokens":7,"max_tokens":5}`, maximum(openAI, 7)},
 		{chatRoute, `{"max_tokens":null}`, openAI},
 		{chatRoute, `{"max_tokens":0}`, openAI},
+		{chatRoute, `{"max_tokens":-1}`, openAI},
+		{chatRoute, `{"max_tokens":-1,"max_completion_tokens":3}`, maximum(openAI, 3)},
 		{chatRoute, `{"max_tokens":0,"max_completion_tokens":3}`, maximum(openAI, 3)},
 		{chatRoute, `{"max_output_tokens":5}`, openAI},
 		{chatRoute, `{"x":{"max_tokens":5,"n":5}}`, openAI},
@@ -104,7 +106,8 @@ func TestBoundsRefused(t *testing.T) {
 		route             Route
 		body, code, param string
 	}{
-		{chatRoute, `{"max_tokens":-1}`, CodeInvalidRequest, "max_tokens"},
+		{chatRoute, `{"max_tokens":-1.0}`, CodeInvalidRequest, "max_tokens"},
+		{chatRoute, `{"n":-1}`, CodeInvalidRequest, "n"},
 		{chatRoute, `{"max_tokens":1.0}`, CodeInvalidRequest, "max_tokens"},
 		{chatRoute, `{"max_completion_tokens":1e3}`, CodeInvalidRequest, "max_completion_tokens"},
 		{chatRoute, `{"max_output_tokens":"5"}`, CodeInvalidRequest, "max_output_tokens"},
