@@ -138,7 +138,10 @@ type Field struct {
 }
 
 // Fields returns the description of every field of version 1, in the order of their ids.
-func Fields() []Field {
+func Fields() []Field { return append(inputs(), outputs()...) }
+
+// inputs are the fields that a guest reads.
+func inputs() []Field {
 	return []Field{
 		{FieldRequestID, "request.id", Bytes, everywhere, false, false, "The request id that the client gets in `x-sallyport-request-id`."},
 		{FieldRequestMethod, "request.method", Bytes, everywhere, false, false, "`GET` or `POST`."},
@@ -181,7 +184,12 @@ func Fields() []Field {
 		{FieldModel, "model", Bytes, atPrice, false, false, "The provider's name of the model."},
 		{FieldUsage, "usage", IntList, atPrice, false, false, "Units used, by dimension."},
 		{FieldPrice, "price", IntList, atPrice, false, false, "Nano-dollars per million units, by dimension. Absent if the model has no price."},
+	}
+}
 
+// outputs are the fields that a guest sets: their ids begin at 1000.
+func outputs() []Field {
+	return []Field{
 		{FieldAllowHandle, "allow.handle", Int, atAuthenticate, true, false, "Allow as the stored identity that identity_lookup answered this handle for."},
 		{FieldAllowID, "allow.id", Bytes, atAuthenticate, true, false, "Allow as an identity of the policy's own: 1 to 128 printable bytes. The host makes it `policy:<name>/<id>`."},
 		{FieldAllowName, "allow.name", Bytes, atAuthenticate, true, false, "Name of the policy's own identity, up to 128 printable bytes. Default: allow.id."},

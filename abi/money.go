@@ -1,6 +1,10 @@
 package abi
 
-import "strconv"
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
 
 const (
 	nanoDigits  = 9             // digits of a dollar's fraction in nano-dollars
@@ -43,3 +47,32 @@ func (n NanoUSD) Append(dst []byte) []byte {
 // Dollars returns the amount as the nearest float. It is for exposition formats that know nothing else; nothing may
 // be computed from it.
 func (n NanoUSD) Dollars() float64 { return float64(n) / nanoPerUSD }
+
+// Errors of ParseUSD, worded to stand behind the name of what was read.
+var (
+	ErrUSD         = errors.New("must be an amount in US dollars such as 0.27")
+	ErrUSDDecimals = errors.New("must not have more than 9 decimals")
+	ErrUSDRange    = errors.New("must be a smaller amount")
+)
+
+// ParseUSD reads an amount of US dollars from decimal text, exactly: digits, and a point and digits if there is a
+// fraction. A float on the way would turn 0.07 into something near it. Zeros at the end do not count as decimals.
+func ParseUSD(text string) (NanoUSD, error) {
+	whole, fraction, point := strings.Cut(text, ".")
+	if !isDigits(whole) || point && !isDigits(fraction) {
+		return 0, ErrUSD
+	}
+	fraction = strings.TrimRight(fraction, "0")
+	if len(fraction) > nanoDigits {
+		return 0, ErrUSDDecimals
+	}
+	n, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", nanoDigits-len(fraction)), 10, 64)
+	if err != nil {
+		return 0, ErrUSDRange
+	}
+	return NanoUSD(n), nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}

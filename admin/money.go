@@ -1,8 +1,8 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,33 +13,24 @@ import (
 // Amounts of money are written in two ways. What people decide, a budget for instance, is dollars as exact decimal
 // text: "5.00". What is counted is nano-dollars as a whole number, in members whose names say so: "cost_nano_usd".
 
-const (
-	usdDigits = 9             // decimals of a dollar that can be told apart
-	maxUSD    = 1_000_000_000 // of one budget; leaves room for the sums of what is spent and reserved
-)
+// maxUSD is the most of one budget; it leaves room for the sums of what is spent and reserved.
+const maxUSD = 1_000_000_000
 
 // formatUSD writes an amount as decimal text: "5.00", "0.000000001".
 func formatUSD(n abi.NanoUSD) string { return strings.Replace(n.String(), "$", "", 1) }
 
-// parseUSD reads decimal text exactly. A float on the way would turn 0.07 into something near it.
+// parseUSD reads an amount, and names it where it is none.
 func parseUSD(text string) (abi.NanoUSD, error) {
-	whole, fraction, point := strings.Cut(text, ".")
-	if !isDigits(whole) || point && !isDigits(fraction) {
+	n, err := abi.ParseUSD(text)
+	switch {
+	case errors.Is(err, abi.ErrUSD):
 		return 0, fmt.Errorf("%q is no amount in US dollars such as 0.27", text)
-	}
-	fraction = strings.TrimRight(fraction, "0")
-	if len(fraction) > usdDigits {
-		return 0, fmt.Errorf("%q has more than %d decimals", text, usdDigits)
-	}
-	n, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", usdDigits-len(fraction)), 10, 64)
-	if err != nil || n > maxUSD*1_000_000_000 {
+	case errors.Is(err, abi.ErrUSDDecimals):
+		return 0, fmt.Errorf("%q has more than 9 decimals", text)
+	case err != nil || n > maxUSD*1_000_000_000:
 		return 0, fmt.Errorf("%q is more than %d dollars", text, maxUSD)
 	}
-	return abi.NanoUSD(n), nil
-}
-
-func isDigits(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+	return n, nil
 }
 
 // Budget is a budget as the API has it: {"usd":"5.00","per":"day","timezone":"Europe/Berlin"}.

@@ -1,9 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -100,26 +100,15 @@ func (v value) dollars(most int64) abi.NanoUSD {
 	return n
 }
 
-const (
-	nanoDigits = 9 // decimals of a dollar that can be told apart
-	nanoPerUSD = 1_000_000_000
-)
+const nanoPerUSD = 1_000_000_000
 
-// parseDollars reads decimal text exactly. A float on the way would turn 0.07 into something near it.
+// parseDollars reads an amount of up to most dollars.
 func parseDollars(s string, most int64) (abi.NanoUSD, error) {
-	whole, fraction, point := strings.Cut(s, ".")
-	if !isDigits(whole) || point && !isDigits(fraction) {
-		return 0, fmt.Errorf("must be an amount in US dollars such as 0.27")
-	}
-	fraction = strings.TrimRight(fraction, "0")
-	if len(fraction) > nanoDigits {
-		return 0, fmt.Errorf("must not have more than %d decimals", nanoDigits)
-	}
-	n, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", nanoDigits-len(fraction)), 10, 64)
-	if err != nil || n > most*nanoPerUSD {
+	n, err := abi.ParseUSD(s)
+	if errors.Is(err, abi.ErrUSDRange) || n > abi.NanoUSD(most*nanoPerUSD) {
 		return 0, fmt.Errorf("must be at most %d dollars", most)
 	}
-	return abi.NanoUSD(n), nil
+	return n, err
 }
 
 func isDigits(s string) bool {

@@ -51,6 +51,7 @@ func (x *exchange) standing() *refusal {
 		case len(x.admission.Levels) > maxLevels:
 			return broken(fmt.Errorf("team %q has more than %d teams above it", id.Team, maxLevels))
 		}
+		x.teams = append(x.teams, team)
 		x.level(ledger.TeamAccount, team.Name, team.Name, &team.Limits, team.Budgets)
 		name = team.Parent
 	}
@@ -107,17 +108,8 @@ func (x *exchange) mayUse(chain string) bool {
 	if id == nil {
 		return true
 	}
-	if !allows(id.Models, chain) {
-		return false
-	}
-	for i := range x.admission.Levels {
-		if a := x.admission.Levels[i].Account; a.Kind == ledger.TeamAccount {
-			if team, ok := x.snapshot.Identities.Team(a.ID); !ok || !allows(team.Models, chain) {
-				return false
-			}
-		}
-	}
-	return true
+	forbids := func(team *abi.Team) bool { return !allows(team.Models, chain) }
+	return allows(id.Models, chain) && !slices.ContainsFunc(x.teams, forbids)
 }
 
 // allows reports whether a list of names and "prefix*" has a chain on it. An empty list has all.

@@ -44,6 +44,8 @@ func (x *exchange) reset() {
 	x.trip.Reset()
 	tries, attempts := x.choice.Tries[:0], x.record.Attempts[:0]
 	clear(x.record.Attempts)
+	clear(x.teams)
+	x.teams = x.teams[:0]
 	clear(x.admission.Levels)
 	x.admission.Levels, x.admission.Rates = x.admission.Levels[:0], ledger.Rates{}
 	x.request = request{over: true}

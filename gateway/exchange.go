@@ -32,6 +32,7 @@ type exchange struct {
 	setHeader func(name string, value []byte) // of the answer
 	scratch   [64]byte                        // for the value of one
 
+	teams       []*abi.Team // of the identity, the nearest first
 	admission   ledger.Admission
 	reservation ledger.Reservation // of the latest attempt
 	request

@@ -25,7 +25,6 @@ import (
 var (
 	ErrCorrupt     = errors.New("the ledger cannot be read")
 	ErrUnavailable = errors.New("the ledger cannot be written")
-	ErrClosed      = errors.New("the ledger is closed")
 )
 
 // Booking says what is booked where the truth is unknown.

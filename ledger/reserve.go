@@ -55,7 +55,7 @@ func (o *openList) first() *Reservation {
 
 // Reserve holds r.Reserved on the budgets of all of the admission's levels, if all of them have room; else on none,
 // and says which has none. When it returns nil twice, the reservation is in the journal: the attempt may leave, and
-// has to be settled. The error is ErrUnavailable or ErrClosed: nothing is held.
+// has to be settled. The error is ErrUnavailable: nothing is held.
 func (l *Ledger) Reserve(a *Admission, r *Reservation) (*Refusal, error) {
 	now := l.now()
 	r.Time, r.Settled = now, time.Time{}

@@ -7,7 +7,6 @@ package prices
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -37,38 +36,20 @@ var fallbacks = [...]struct{ dimension, from abi.Dimension }{
 }
 
 const (
-	nanoDigits = 9 // decimals of a dollar that can be told apart
 	// maxPrice is a dollar for a single unit. What is above is a slip of the unit.
 	maxPrice abi.NanoUSD = 1_000_000 * 1_000_000_000
 )
 
-// parsePrice reads an amount of US dollars exactly. A float on the way would turn 0.07 into something near it.
+// parsePrice reads the price of a million units in US dollars.
 func parsePrice(s string) (abi.NanoUSD, error) {
-	whole, fraction, point := strings.Cut(s, ".")
-	switch {
-	case strings.HasPrefix(s, "-"):
+	if strings.HasPrefix(s, "-") {
 		return 0, errors.New("must not be negative")
-	case !isDigits(whole) || point && !isDigits(fraction):
-		return 0, errors.New("must be an amount in US dollars such as 0.27")
 	}
-	fraction = strings.TrimRight(fraction, "0")
-	if len(fraction) > nanoDigits {
-		return 0, errors.New("must not have more than 9 decimals")
-	}
-	n, err := strconv.ParseInt(whole+fraction+"000000000"[len(fraction):], 10, 64)
-	if err != nil || abi.NanoUSD(n) > maxPrice {
+	n, err := abi.ParseUSD(s)
+	if errors.Is(err, abi.ErrUSDRange) || n > maxPrice {
 		return 0, errTooDear
 	}
-	return abi.NanoUSD(n), nil
+	return n, err
 }
 
 var errTooDear = errors.New("must be at most 1000000 dollars: prices are per million units")
-
-func isDigits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != ""
-}

@@ -31,11 +31,11 @@ func Explain(w io.Writer, r *Record) error {
 type page struct{ bytes.Buffer }
 
 func (p *page) headline(r *Record) {
-	fmt.Fprintf(p, "%s\n%s · status %d · %s\n", clean(r.ID), outcomeSentence(r.Outcome), r.Status, span(r.Duration))
+	fmt.Fprintf(p, "%s\n%s · status %d · %s\n", Printable(r.ID), outcomeSentence(r.Outcome), r.Status, span(r.Duration))
 	if r.Error != "" {
-		fmt.Fprintf(p, "%s", clean(r.Error))
+		fmt.Fprintf(p, "%s", Printable(r.Error))
 		if r.Cause != "" {
-			fmt.Fprintf(p, ": %s", clean(r.Cause))
+			fmt.Fprintf(p, ": %s", Printable(r.Cause))
 		}
 		p.WriteByte('\n')
 	}
@@ -71,10 +71,10 @@ func (p *page) request(r *Record) {
 	}
 	by := "nobody known"
 	if r.KeyID != "" {
-		by = fmt.Sprintf("%s (%s)", clean(r.Key), clean(r.KeyID))
+		by = fmt.Sprintf("%s (%s)", Printable(r.Key), Printable(r.KeyID))
 	}
 	if r.Team != "" {
-		by = list(by, "team "+clean(r.Team))
+		by = list(by, "team "+Printable(r.Team))
 	}
 	rows := [][]string{
 		{"asked for", asked},
@@ -83,7 +83,7 @@ func (p *page) request(r *Record) {
 		{"at", r.Time.UTC().Format("2006-01-02 15:04:05.000 UTC")},
 	}
 	if r.Provider != "" {
-		rows = append(rows, []string{"answered by", list(clean(r.Provider), "model "+quoteless(r.ProviderModel, "unknown"))})
+		rows = append(rows, []string{"answered by", list(Printable(r.Provider), "model "+quoteless(r.ProviderModel, "unknown"))})
 	}
 	p.table(rows)
 }
@@ -106,7 +106,7 @@ func (p *page) attempts(r *Record) {
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
 		rows[i] = []string{
-			strconv.Itoa(i + 1), clean(a.Step), clean(a.Provider), attemptOutcome(a),
+			strconv.Itoa(i + 1), Printable(a.Step), Printable(a.Provider), attemptOutcome(a),
 			alignRight + "+" + span(a.Start), alignRight + span(a.Duration), bar(a.Start, a.Duration, r.Duration),
 		}
 	}
@@ -122,7 +122,7 @@ func attemptOutcome(a *Attempt) string {
 		what += " " + strconv.Itoa(a.Status)
 	}
 	if a.Error != "" {
-		what += ": " + clean(a.Error)
+		what += ": " + Printable(a.Error)
 	}
 	return what
 }
@@ -137,7 +137,7 @@ func (p *page) tokens(r *Record) {
 		if r.Usage[d] == 0 && r.Breakdown[d] == 0 {
 			continue
 		}
-		row := []string{strings.ReplaceAll(d.String(), "_", " "), alignRight + grouped(r.Usage[d])}
+		row := []string{strings.ReplaceAll(d.String(), "_", " "), alignRight + Grouped(r.Usage[d])}
 		if r.Breakdown[d] != 0 {
 			row = append(row, alignPoint+r.Breakdown[d].String())
 		}
@@ -156,7 +156,7 @@ func (p *page) money(r *Record) {
 	for i := range r.Attempts {
 		if a := &r.Attempts[i]; a.Basis != "" {
 			rows = append(rows, []string{
-				"attempt " + strconv.Itoa(i+1), "reserved", alignPoint + a.Reserved.String(), "booked", alignPoint + a.Cost.String(), clean(a.Basis),
+				"attempt " + strconv.Itoa(i+1), "reserved", alignPoint + a.Reserved.String(), "booked", alignPoint + a.Cost.String(), Printable(a.Basis),
 			})
 		}
 	}
@@ -200,8 +200,8 @@ func (p *page) times(r *Record) {
 	})
 }
 
-// clean replaces what a terminal could obey: control characters, and the invisible ones that reorder text.
-func clean(s string) string {
+// Printable replaces what a terminal could obey: control characters, and the invisible ones that reorder text.
+func Printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsPrint(c) {
 			return c
@@ -215,7 +215,7 @@ func quoteless(s, none string) string {
 	if s == "" {
 		return none
 	}
-	return clean(s)
+	return Printable(s)
 }
 
 func list(a, b string) string { return a + ", " + b }
@@ -240,8 +240,8 @@ func span(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/float64(unit), 'f', -1, 64) + " " + name
 }
 
-// grouped writes a number with a comma before every three digits.
-func grouped(n int64) string {
+// Grouped writes a number with a comma before every three digits.
+func Grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]

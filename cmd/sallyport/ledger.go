@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/admin"
 	"github.com/sallyport-dev/sallyport/ledger"
+	"github.com/sallyport-dev/sallyport/record"
 	"github.com/spf13/cobra"
 )
 
@@ -105,14 +106,14 @@ func newLedgerVerify() *cobra.Command {
 }
 
 func printVerification(out io.Writer, v *ledger.Verification) error {
-	fmt.Fprintf(out, "%s attempts settled, %s open, in %s segments; %s balances compared", count(v.Entries), count(v.Open),
-		count(v.Segments), count(v.Windows))
+	fmt.Fprintf(out, "%s attempts settled, %s open, in %s segments; %s balances compared", record.Grouped(v.Entries), record.Grouped(v.Open),
+		record.Grouped(v.Segments), record.Grouped(v.Windows))
 	if v.Partial > 0 {
-		fmt.Fprintf(out, ", %s of them from before the journal's beginning", count(v.Partial))
+		fmt.Fprintf(out, ", %s of them from before the journal's beginning", record.Grouped(v.Partial))
 	}
 	fmt.Fprintln(out)
 	for _, p := range v.Problems {
-		fmt.Fprintf(out, "  %s\n", printable(p))
+		fmt.Fprintf(out, "  %s\n", record.Printable(p))
 	}
 	if len(v.Problems) > 0 {
 		return nil

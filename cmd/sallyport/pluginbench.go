@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/plugin/cases"
 	"github.com/sallyport-dev/sallyport/plugin/host"
+	"github.com/sallyport-dev/sallyport/record"
 )
 
 func newPluginBench() *cobra.Command {
@@ -73,7 +74,7 @@ func writeFigures(out io.Writer, figures []*host.Figures) error {
 		cells := []string{abi.Hook(f.Case.Hook).String(), f.Case.Name, f.Answer, "-", "-", "-", "-", "-"}
 		if f.Calls > 0 {
 			copy(cells[3:], []string{
-				count(int64(f.Calls)), count(f.Time.Nanoseconds()), fmt.Sprintf("%.1f", f.Allocs), count(int64(f.Bytes)), count(f.Fuel),
+				record.Grouped(int64(f.Calls)), record.Grouped(f.Time.Nanoseconds()), fmt.Sprintf("%.1f", f.Allocs), record.Grouped(int64(f.Bytes)), record.Grouped(f.Fuel),
 			})
 		}
 		t.row(cells...)

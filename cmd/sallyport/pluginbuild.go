@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-dev/sallyport/plugin/project"
+	"github.com/sallyport-dev/sallyport/record"
 )
 
 func newPluginBuild() *cobra.Command {
@@ -43,7 +44,7 @@ func newPluginBuild() *cobra.Command {
 			}
 			file := shortest(built.Path)
 			_, err = fmt.Fprintf(c.OutOrStdout(), "built %s, %s %s, %s bytes\nsha256 %s\n\nIts line for policies.yaml, under policies:\n  %s\n",
-				file, built.Manifest.Name, built.Manifest.Version, count(int64(len(built.Wasm))), built.Digest(), built.Manifest.Entry(built.Path))
+				file, built.Manifest.Name, built.Manifest.Version, record.Grouped(int64(len(built.Wasm))), built.Digest(), built.Manifest.Entry(built.Path))
 			return err
 		},
 	}

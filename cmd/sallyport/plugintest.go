@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/plugin/cases"
 	"github.com/sallyport-dev/sallyport/plugin/host"
+	"github.com/sallyport-dev/sallyport/record"
 )
 
 // examination is what asks a plugin's cases: the gateway's own host, or another one that is to agree with it.
@@ -92,10 +93,10 @@ func failures(results []host.Result) (n int) {
 func writeResults(out io.Writer, results []host.Result) {
 	for _, r := range results {
 		if len(r.Differences) == 0 {
-			fmt.Fprintf(out, "ok    %s\n", printable(r.Case.Title()))
+			fmt.Fprintf(out, "ok    %s\n", record.Printable(r.Case.Title()))
 			continue
 		}
-		fmt.Fprintf(out, "FAIL  %s\n", printable(r.Case.Title()))
+		fmt.Fprintf(out, "FAIL  %s\n", record.Printable(r.Case.Title()))
 		for _, difference := range r.Differences {
 			indented(out, "      ", difference)
 		}

@@ -2,10 +2,10 @@ package main
 
 import (
 	"io"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/sallyport-dev/sallyport/record"
 )
 
 // align says how the cells of a column stand under each other.
@@ -53,7 +53,7 @@ func newTable(names ...string) *table {
 // row adds a row. Characters that a terminal would obey are replaced.
 func (t *table) row(cells ...string) {
 	for i := range cells {
-		cells[i] = printable(cells[i])
+		cells[i] = record.Printable(cells[i])
 	}
 	t.rows = append(t.rows, cells)
 }
@@ -112,25 +112,6 @@ func pad(cell string, width int, how align) string {
 		return cell + blanks
 	}
 	return blanks + cell
-}
-
-// printable replaces what a terminal could obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
-// count writes a number with a comma before every three digits.
-func count(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // dash stands for what is empty.

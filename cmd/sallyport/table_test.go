@@ -3,13 +3,15 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/sallyport-dev/sallyport/record"
 )
 
 func TestTable(t *testing.T) {
 	table := newTable("NAME", ">COUNT", ".COST", "NOTE")
-	table.row("a", count(1), "$1.50", "")
-	table.row("größer", count(-1234567), "-$10.000000001", "x\x1b[31m\u202ey")
-	table.row("", count(999), "$0", "z")
+	table.row("a", record.Grouped(1), "$1.50", "")
+	table.row("größer", record.Grouped(-1234567), "-$10.000000001", "x\x1b[31m\u202ey")
+	table.row("", record.Grouped(999), "$0", "z")
 	var out strings.Builder
 	if err := table.write(&out); err != nil {
 		t.Fatal(err)

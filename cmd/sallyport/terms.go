@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/admin"
 	"github.com/sallyport-dev/sallyport/ledger"
+	"github.com/sallyport-dev/sallyport/record"
 	"github.com/spf13/cobra"
 )
 
@@ -140,7 +141,7 @@ func limitsText(limits map[string]int64) string {
 	var all []string
 	for l := range abi.NumLimits {
 		if n := limits[l.String()]; n != 0 {
-			all = append(all, l.String()+" "+count(n))
+			all = append(all, l.String()+" "+record.Grouped(n))
 		}
 	}
 	return strings.Join(all, ", ")

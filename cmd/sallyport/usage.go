@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/admin"
 	"github.com/sallyport-dev/sallyport/ledger"
+	"github.com/sallyport-dev/sallyport/record"
 	"github.com/spf13/cobra"
 )
 
@@ -94,7 +95,7 @@ func printUsage(out io.Writer, by []string, totals []ledger.Total) error {
 	t := newTable(append(names, ">ATTEMPTS", ">INPUT", ">OUTPUT", ".COST")...)
 	row := func(total *ledger.Total, cells []string) {
 		u := &total.Usage
-		t.row(append(cells, count(total.Attempts), count(u.InputTokens()), count(u.OutputTokens()), total.Cost.String())...)
+		t.row(append(cells, record.Grouped(total.Attempts), record.Grouped(u.InputTokens()), record.Grouped(u.OutputTokens()), total.Cost.String())...)
 	}
 	var all ledger.Total
 	for i := range totals {
