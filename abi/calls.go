@@ -116,14 +116,21 @@ type ErrorClass int64
 const (
 	NoError       ErrorClass = iota // there was no attempt yet
 	NotSent                         // provably not accepted: dial, TLS, stale connection
-	Transient                       // rejected, may work again: 408, 409, 429, 5xx
+	Transient                       // rejected, may work again: 408, 409, 5xx
 	Ambiguous                       // the provider may have billed it: lost after the request was sent
 	Rejected                        // rejected for good: 400, 404, 413, 422
 	BadCredential                   // the gateway's own credential was refused: 401, 402, 403
+	RateLimited                     // 429: the provider limits what this credential may ask of this model
+	ContextLength                   // rejected because the prompt does not fit: a step with a larger context may take it
+	ModelNotFound                   // rejected because the provider does not know the model
+	ContentPolicy                   // rejected because of what was asked
 	NumErrorClasses
 )
 
-var errorClassNames = [NumErrorClasses]string{"none", "not_sent", "transient", "ambiguous", "rejected", "bad_credential"}
+var errorClassNames = [NumErrorClasses]string{
+	"none", "not_sent", "transient", "ambiguous", "rejected", "bad_credential",
+	"rate_limited", "context_length", "model_not_found", "content_policy",
+}
 
 // String returns the class's name, as in records and metrics.
 func (c ErrorClass) String() string {
@@ -140,6 +147,41 @@ type Step struct {
 	Priority int64 // lower is tried first
 	Weight   int64 // share within its priority
 	Price    *PriceRow
+	Context  int64 // largest context in tokens; 0 unknown
+}
+
+// StepHealth says how a step does. The numbers are those of the wire.
+type StepHealth int64
+
+// The states of a step. New ones are appended.
+const (
+	StepHealthy StepHealth = iota // nothing speaks against it
+	StepProbing                   // its circuit is half open: one attempt may find out
+	StepOpen                      // its circuit is open after failures
+	StepParked                    // the provider limits requests
+	StepRefused                   // the provider refused the credential
+	StepDrained                   // taken out by hand
+	StepFull                      // as many attempts are under way as it may have
+	NumStepHealths
+)
+
+var stepHealthNames = [NumStepHealths]string{"healthy", "probing", "open", "parked", "refused", "drained", "full"}
+
+// String returns the state's name, as in records, metrics and the admin API.
+func (h StepHealth) String() string {
+	if h >= 0 && h < NumStepHealths {
+		return stepHealthNames[h]
+	}
+	return "unknown"
+}
+
+// StepState is what the choose_step hook sees of how a step does at this moment.
+type StepState struct {
+	Available bool // it may be chosen
+	Health    StepHealth
+	Cooldown  time.Duration // until it may be asked again; 0 if it may now
+	Latency   time.Duration // peak-sensitive moving average of the time to the first content; 0 unknown
+	Active    int64         // attempts under way
 }
 
 // StepChoice is one asking of the choose_step hook.
@@ -148,15 +190,20 @@ type StepChoice struct {
 	Identity  *Identity
 	Chain     string
 	Steps     []Step
-	Tries     []int64    // how often each step was tried in this exchange; as long as Steps
-	Attempt   int64      // 1 for the first attempt
-	LastError ErrorClass // of the attempt before
-	LastStep  int64      // index of the step of the attempt before; -1 for the first
+	States    []StepState // how each does; as long as Steps
+	Tries     []int64     // how often each step was tried in this exchange; as long as Steps
+	Strategy  string      // "weighted", "latency", "cost" or "sticky"
+	Affinity  uint64      // with "sticky": requests of the same value belong to the same step
+	Sticks    bool        // Affinity is known
+	Attempt   int64       // 1 for the first attempt
+	LastError ErrorClass  // of the attempt before
+	LastStep  int64       // index of the step of the attempt before; -1 for the first
 
 	// Set by the verdict.
 	Policy string
-	Step   int  // index into Steps
-	Stop   bool // try nothing more
+	Step   int    // index into Steps
+	Stop   bool   // try nothing more
+	Reason string // why, for the record; "" or printable, at most 64 bytes
 }
 
 // PricePhase says what a price is wanted for.

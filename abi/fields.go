@@ -67,6 +67,17 @@ const (
 	FieldStepPriority FieldID = 67
 	FieldStepWeight   FieldID = 68
 	FieldStepTries    FieldID = 69
+
+	FieldStepAvailable   FieldID = 70
+	FieldStepHealth      FieldID = 71
+	FieldStepCooldown    FieldID = 72
+	FieldStepLatency     FieldID = 73
+	FieldStepActive      FieldID = 74
+	FieldStepPriceInput  FieldID = 75
+	FieldStepPriceOutput FieldID = 76
+	FieldStepContext     FieldID = 77
+	FieldStrategy        FieldID = 78
+	FieldAffinity        FieldID = 79
 )
 
 // Inputs of price_response.
@@ -102,8 +113,9 @@ const (
 
 // Outputs of choose_step.
 const (
-	FieldChosenStep FieldID = 1020
-	FieldStop       FieldID = 1021
+	FieldChosenStep   FieldID = 1020
+	FieldStop         FieldID = 1021
+	FieldChoiceReason FieldID = 1022
 )
 
 // Outputs of price_response.
@@ -171,13 +183,23 @@ func inputs() []Field {
 		{FieldChain, "chain", Bytes, atChooseStep, false, false, "Name of the chain; for a plain alias that alias, with its one step."},
 		{FieldStepCount, "step.count", Int, atChooseStep, false, false, "Number of steps, at least 1."},
 		{FieldAttempt, "attempt", Int, atChooseStep, false, false, "1 for the first attempt of the exchange."},
-		{FieldLastError, "last_error", Int, atChooseStep, false, false, "How the attempt before failed: 0 none, 1 not sent, 2 transient, 3 ambiguous, 4 rejected, 5 bad credential."},
+		{FieldLastError, "last_error", Int, atChooseStep, false, false, "How the attempt before failed: 0 none, 1 not sent, 2 transient, 3 ambiguous, 4 rejected, 5 bad credential, 6 rate limited, 7 context length, 8 model not found, 9 content policy."},
 		{FieldLastStep, "last_step", Int, atChooseStep, false, false, "Step of the attempt before; absent at the first."},
 		{FieldStepModel, "step.model", BytesList, atChooseStep, false, false, "The alias that the step names."},
 		{FieldStepProvider, "step.provider", BytesList, atChooseStep, false, false, "The step's provider."},
 		{FieldStepPriority, "step.priority", IntList, atChooseStep, false, false, "Lower is tried first."},
 		{FieldStepWeight, "step.weight", IntList, atChooseStep, false, false, "Share within one priority, at least 0."},
 		{FieldStepTries, "step.tries", IntList, atChooseStep, false, false, "How often the step was tried in this exchange."},
+		{FieldStepAvailable, "step.available", IntList, atChooseStep, false, false, "1 if the step may be chosen now, else 0. Who chooses another is overruled: the first available step of the lowest priority is asked."},
+		{FieldStepHealth, "step.health", IntList, atChooseStep, false, false, "How the step does: 0 healthy, 1 probing, 2 open, 3 parked, 4 refused, 5 drained, 6 full."},
+		{FieldStepCooldown, "step.cooldown", IntList, atChooseStep, false, false, "Milliseconds until the step may be asked again, rounded up; 0 if it may now."},
+		{FieldStepLatency, "step.latency", IntList, atChooseStep, false, false, "Microseconds to the first content: a moving average that follows peaks at once; 0 if it is not known."},
+		{FieldStepActive, "step.active", IntList, atChooseStep, false, false, "Attempts under way at the step."},
+		{FieldStepPriceInput, "step.price_input", IntList, atChooseStep, false, false, "Nano-dollars per million tokens of input; -1 if it is not known."},
+		{FieldStepPriceOutput, "step.price_output", IntList, atChooseStep, false, false, "Nano-dollars per million tokens of output; -1 if it is not known."},
+		{FieldStepContext, "step.context", IntList, atChooseStep, false, false, "The largest context in tokens; 0 if it is not known."},
+		{FieldStrategy, "strategy", Bytes, atChooseStep, false, false, "What the chain asks for: `weighted`, `latency`, `cost` or `sticky`. Absent where it asks for nothing."},
+		{FieldAffinity, "affinity", Int, atChooseStep, false, false, "Requests of the same number, 0 to 2^53-1, belong to the same step where the strategy is `sticky`. Absent without one."},
 
 		{FieldPricePhase, "price.phase", Int, atPrice, false, false, "1 estimate (the worst case, before an attempt), 2 final (what was used)."},
 		{FieldProvider, "provider", Bytes, atPrice, false, false, "The provider that answers."},
@@ -208,6 +230,7 @@ func outputs() []Field {
 
 		{FieldChosenStep, "chosen_step", Int, atChooseStep, true, false, "Index of the step to try."},
 		{FieldStop, "stop", Int, atChooseStep, true, false, "1: try nothing more, the client gets the last error. Not at the first attempt."},
+		{FieldChoiceReason, "choice.reason", Bytes, atChooseStep, true, false, "Why, for the record and for explain: up to 64 bytes of printable ASCII. Default: none."},
 
 		{FieldCost, "cost", Int, atPrice, true, false, "The cost in nano-dollars, 0 to 10,000 dollars."},
 		{FieldCostBreakdown, "cost.breakdown", IntList, atPrice, true, false, "What of the cost each dimension contributed, in nano-dollars. Default: unknown."},

@@ -1,5 +1,5 @@
-// Package admin is the operator's side of the gateway: metrics, readiness, and the admin API for keys, teams, money
-// and records, on a listener of its own. openapi.json describes the API. The package also holds the API's client,
+// Package admin is the operator's side of the gateway: metrics, readiness, and the admin API for keys, teams, money,
+// records and chains, on a listener of its own. openapi.json describes the API. The package also holds the API's client,
 // which the command line uses while a gateway is running.
 //
 // It declares the interfaces that it serves and imports neither gateway nor runtime nor state, and of ledger the types
@@ -63,6 +63,7 @@ type Options struct {
 	Books    Books
 	Backups  Backups
 	Records  Records
+	Chains   Chains
 	Policies func() []Policy
 	Ready    func() error     // nil error: ready for traffic
 	Now      func() time.Time // default time.Now
@@ -107,7 +108,7 @@ func Handler(o Options) http.Handler {
 }
 
 func (a *api) routes() []route {
-	return slices.Concat(a.generalRoutes(), a.keyRoutes(), a.moneyRoutes())
+	return slices.Concat(a.generalRoutes(), a.keyRoutes(), a.moneyRoutes(), a.chainRoutes())
 }
 
 func (a *api) generalRoutes() []route {

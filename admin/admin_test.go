@@ -20,7 +20,7 @@ func options(s *shelf, token string) Options {
 	now := time.Now()
 	return Options{
 		Token: token, Log: slog.New(slog.DiscardHandler), Metrics: testMetrics(&now), Records: s,
-		Keys: s, Teams: s, Books: NewBooks(s, s, s), Backups: s,
+		Keys: s, Teams: s, Books: NewBooks(s, s, s), Backups: s, Chains: s,
 		Policies: func() []Policy { return []Policy{{Name: "default", Hooks: []string{"authenticate"}}} },
 		Ready:    func() error { return nil }, Now: time.Now,
 	}
@@ -49,7 +49,7 @@ func TestEveryRouteStatesItsAccess(t *testing.T) {
 	h, off := Handler(options(&shelf{}, testToken)), Handler(options(&shelf{}, ""))
 	for _, r := range (&api{options(&shelf{}, testToken)}).routes() {
 		method, path, _ := strings.Cut(r.pattern, " ")
-		path = strings.NewReplacer("{key}", "k", "{team}", "t", "{id}", "r").Replace(path)
+		path = strings.NewReplacer("{key}", "k", "{team}", "t", "{id}", "r", "{provider}", "p").Replace(path)
 		if openRoutes[r.pattern] {
 			if w := request(t, h, method, path, "", ""); w.Code != 200 {
 				t.Errorf("%s without a token: %d", r.pattern, w.Code)

@@ -22,7 +22,8 @@ var ErrNotRunning = errors.New("no gateway is running there")
 // ErrToken is what a Client answers where a gateway listens that does not take its token: another one, perhaps.
 var ErrToken = errors.New("the gateway that answers there does not take this configuration's admin token; is it another one?")
 
-// Client speaks to the admin API of a running gateway. It implements Keys, Teams, Books, Backups and Records.
+// Client speaks to the admin API of a running gateway. It implements Keys, Teams, Books, Backups,
+// Records and Chains.
 type Client struct {
 	base    string
 	token   string

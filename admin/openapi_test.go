@@ -97,6 +97,8 @@ func TestDescriptionNamesEverything(t *testing.T) {
 		{"states", enum(attempt["state"].Value), namesOf(ledger.State(0))},
 		{"bases", enum(attempt["basis"].Value), namesOf(ledger.Basis(0))},
 		{"flags", enum(attempt["flags"].Value.Items.Value), ledger.Flags(0xff).Names()},
+		{"states of health", enum(schemas["Credential"].Value.Properties["state"].Value), HealthStates()},
+		{"states of steps", enum(schemas["ChainStep"].Value.Properties["state"].Value), append(HealthStates(), "full")},
 	}
 	for _, f := range facts {
 		slices.Sort(f.got)
@@ -132,7 +134,7 @@ func conform(t *testing.T, r *http.Request, body string, w *httptest.ResponseRec
 		return
 	}
 	parameters := map[string]string{}
-	for _, name := range []string{"key", "team", "id"} {
+	for _, name := range []string{"key", "team", "id", "provider"} {
 		if value := r.PathValue(name); value != "" {
 			parameters[name] = value
 		}

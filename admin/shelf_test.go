@@ -24,6 +24,7 @@ type shelf struct {
 	levels  []ledger.Level // that balances were last asked for
 	found   ledger.Verification
 	records []record.Record
+	hands   []string // what was done by hand
 	broken  error
 	cut     bool // exports and backups fail in the middle
 }

@@ -51,8 +51,19 @@ func (v value) baseURL(p *Provider) {
 			port = map[bool]string{true: "443", false: "80"}[p.TLS]
 		}
 		p.Host = net.JoinHostPort(u.Hostname(), port)
+		p.AllowPrivate = namesItself(u.Hostname())
 		v.basePath(p, s)
 	}
+}
+
+// namesItself reports whether a host is an address, or the machine itself: what it leads to is what was written, so it
+// needs no leave to be private. A name is another thing, since somebody else may say where it leads.
+func namesItself(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // httpURL reads an absolute URL. secrets says where a user and a password belong, which it must not hold. Messages do
@@ -127,10 +138,14 @@ func notInSegment(r rune) bool {
 }
 
 // isHost says whether s is a host name or an IP address without a zone. Underscores are not in any standard and are
-// in the names of many container networks.
+// in the names of many container networks. Other spellings of addresses, such as 0x7f.1 or 2130706433, are neither:
+// resolvers disagree about them.
 func isHost(s string) bool {
 	if ip, err := netip.ParseAddr(s); err == nil {
 		return ip.Zone() == ""
+	}
+	if isNumber(s[strings.LastIndexByte(strings.TrimSuffix(s, "."), '.')+1:]) {
+		return false
 	}
 	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
@@ -138,6 +153,17 @@ func isHost(s string) bool {
 		}
 	}
 	return len(s) <= 253
+}
+
+// isNumber says whether the last label of a name is a number in one of C's spellings, which makes the name an address
+// (WHATWG URL, 4.3).
+func isNumber(label string) bool {
+	label = strings.ToLower(strings.TrimSuffix(label, "."))
+	hex, isHex := strings.CutPrefix(label, "0x")
+	if isHex {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return label != "" && strings.Trim(label, "0123456789") == ""
 }
 
 func notInLabel(r rune) bool {

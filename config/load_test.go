@@ -109,15 +109,17 @@ func TestLoadWhole(t *testing.T) {
 	}
 	deepseek := &Provider{
 		Name: "deepseek", Format: formats.OpenAI, TLS: true, Host: "API.deepseek.com:443", HostHeader: "API.deepseek.com",
-		Path: "/v1", Credential: "sk-1", AuthHeader: "Authorization", IncludeUsage: true,
+		Path: "/v1", Credential: "sk-1", Credentials: []string{"sk-1"}, AuthHeader: "Authorization", IncludeUsage: true,
+		MaxConnections: 16384,
 	}
 	azure := &Provider{
 		Name: "azure", Format: formats.OpenAI, TLS: true, Host: "me.openai.azure.com:8443", HostHeader: "me.openai.azure.com:8443",
 		Path: "/openai/deployments/{model}", Credential: "abc", AuthHeader: "Api-Key", Query: "api-version=2026-01-01&x=a+b",
-		Headers: []Header{{"X-Team", "core"}},
+		Headers: []Header{{"X-Team", "core"}}, Credentials: []string{"abc"}, MaxConnections: 16384,
 	}
 	claude := &Provider{
 		Name: "claude", Format: formats.Anthropic, Host: "[::1]:80", HostHeader: "[::1]", AuthHeader: "X-Api-Key", IncludeUsage: true,
+		AllowPrivate: true, MaxConnections: 16384,
 	}
 	terms := prices.Terms{Entries: make([]prices.Entry, 1)}
 	terms.Entries[0].Set(abi.Input, 270_000_000)
@@ -126,14 +128,26 @@ func TestLoadWhole(t *testing.T) {
 	tariff, err := prices.New(terms, "policies.yaml")
 	must(t, err)
 	price := tariff.Row(time.Now(), 0)
-	first := Step{Alias: "deepseek", Provider: deepseek, Model: "deepseek-v4-flash", ModelJSON: []byte(`"deepseek-v4-flash"`), Tariff: tariff}
-	second := Step{Alias: "gpt", Provider: azure, Model: "gpt <5>", ModelJSON: []byte(`"gpt <5>"`)}
-	third := Step{Alias: "sonnet", Provider: claude, Model: "claude-sonnet-4-5", ModelJSON: []byte(`"claude-sonnet-4-5"`)}
+	first := Step{
+		Alias: "deepseek", Provider: deepseek, Model: "deepseek-v4-flash", ModelJSON: []byte(`"deepseek-v4-flash"`), Tariff: tariff,
+		Context: 128000, Patience: patience(false),
+	}
+	second := Step{
+		Alias: "gpt", Provider: azure, Model: "gpt <5>", ModelJSON: []byte(`"gpt <5>"`), Context: 200000, Patience: patience(false),
+	}
+	third := Step{
+		Alias: "sonnet", Provider: claude, Model: "claude-sonnet-4-5", ModelJSON: []byte(`"claude-sonnet-4-5"`), Patience: patience(false),
+	}
+	stated := Timeouts{Connect: time.Second, Gap: 90 * time.Second}
+	inChain := func(s Step) Step {
+		s.Patience = patience(false, stated)
+		return s
+	}
 	alias := func(s Step, context int, price *abi.PriceRow) *Chain {
 		return &Chain{
 			Name: s.Alias, Alias: true, Format: s.Provider.Format, Steps: []Step{s}, Context: context,
-			Choices:  []abi.Step{{Model: s.Alias, Provider: s.Provider.Name, Priority: 1, Weight: 1, Price: price}},
-			Timeouts: Timeouts{3 * time.Second, 5 * time.Second, time.Minute, time.Minute, 15 * time.Minute},
+			Choices:  []abi.Step{{Model: s.Alias, Provider: s.Provider.Name, Priority: 1, Weight: 1, Price: price, Context: int64(context)}},
+			Strategy: Weighted, Total: 15 * time.Minute, Failure: Failure{Retries: 1, LargerContext: true},
 		}
 	}
 	newYear := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -144,12 +158,12 @@ func TestLoadWhole(t *testing.T) {
 		Chains: map[string]*Chain{
 			"deepseek": alias(first, 128000, price), "gpt": alias(second, 200000, nil), "sonnet": alias(third, 0, nil),
 			"coding": {
-				Name: "coding", Format: formats.OpenAI, Steps: []Step{first, second}, Context: 200000,
+				Name: "coding", Format: formats.OpenAI, Steps: []Step{inChain(first), inChain(second)}, Context: 200000,
 				Choices: []abi.Step{
-					{Model: "deepseek", Provider: "deepseek", Priority: 1, Weight: 50, Price: price},
-					{Model: "gpt", Provider: "azure", Priority: 2, Weight: 1},
+					{Model: "deepseek", Provider: "deepseek", Priority: 1, Weight: 50, Price: price, Context: 128000},
+					{Model: "gpt", Provider: "azure", Priority: 2, Weight: 1, Context: 200000},
 				},
-				Timeouts: Timeouts{time.Second, 5 * time.Second, time.Minute, 90 * time.Second, 15 * time.Minute},
+				Strategy: Weighted, Total: 15 * time.Minute, Failure: Failure{Retries: 1, LargerContext: true}, stated: stated,
 			},
 		},
 		Names: []string{"coding", "deepseek", "gpt", "sonnet"},
@@ -171,6 +185,7 @@ func TestLoadWhole(t *testing.T) {
 		},
 	}
 	want.Ledger, want.Alerts, want.RequestLog, want.Disk = defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk()
+	want.Drain = defaultDrain()
 	want.Lines = map[string]int{}
 	for _, part := range []string{"", ".tz", ".days", ".days[0]", ".days[1]", ".days[2]", ".deep", ".deep.from", ".deep.on"} {
 		want.Lines["policies[1].config"+part] = 40
@@ -205,6 +220,7 @@ func TestLoadDefaults(t *testing.T) {
 		Alerts:     Alerts{At: []int{80, 100}},
 		RequestLog: RequestLog{30 * 24 * time.Hour, 4 << 30},
 		Disk:       Disk{512 << 20, 256 << 20, 64 << 20},
+		Drain:      Drain{0, 30 * time.Second},
 		Policies: []Policy{{
 			Name: "default", Builtin: "default", Hooks: []abi.Hook{abi.Authenticate, abi.ChooseStep, abi.PriceResponse},
 			Grants: Grants{Identities: true},

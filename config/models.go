@@ -2,27 +2,19 @@ package config
 
 import (
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
 )
 
-// defaultTimeouts are those of a chain that does not say, and of every alias.
-func defaultTimeouts() Timeouts {
-	return Timeouts{
-		Connect: 3 * time.Second, TLS: 5 * time.Second, FirstByte: time.Minute, Gap: time.Minute, Total: 15 * time.Minute,
-	}
-}
-
 // maxTokens is more tokens than any model can read or write.
 const maxTokens = 1_000_000_000
 
 // model reads one entry of models, which becomes a chain of one step.
 func (l *loading) model(v value) {
-	c := &Chain{Alias: true, Timeouts: defaultTimeouts()}
-	step, stated := Step{}, false
+	c := &Chain{Alias: true, Failure: defaultFailure(), Strategy: Weighted}
+	step, priced, reasoning := Step{}, false, (*bool)(nil)
 	ok := v.object(append([]field{
 		required("alias", func(v value) {
 			c.Name = v.modelName()
@@ -35,7 +27,12 @@ func (l *loading) model(v value) {
 			c.Context = int(n)
 		}),
 		optional("max_output", func(v value) { v.number(&step.MaxOutput, 1, maxTokens) }),
-		optional("price", func(v value) { stated, step.Tariff = true, v.price() }),
+		optional("reasoning", func(v value) {
+			reasoning = new(bool)
+			v.boolean(reasoning)
+		}),
+		optional("timeouts", func(v value) { v.timeouts(&c.stated) }),
+		optional("price", func(v value) { priced, step.Tariff = true, v.price() }),
 	}, limitFields(&c.Limits, "take the model out")...))
 	if !ok || c.Name == "" {
 		return
@@ -45,10 +42,16 @@ func (l *loading) model(v value) {
 	c.Format = formats.NumFormats
 	if step.Provider != nil {
 		c.Format = step.Provider.Format
-		if !stated {
+		if !priced {
 			step.Tariff = l.catalogueTariff(&step)
 		}
+		if step.Reasoning = reasons(step.Model); reasoning != nil {
+			step.Reasoning = *reasoning
+		}
+		step.Context = int64(c.Context)
+		step.Patience = patience(step.Reasoning, c.stated, step.Provider.Timeouts)
 		l.add(c, step, 1, 1)
+		c.setTotal()
 	}
 	l.snapshot.Chains[c.Name] = c
 }
@@ -57,7 +60,7 @@ func (l *loading) model(v value) {
 func (l *loading) add(c *Chain, step Step, priority, weight int64) {
 	c.Steps = append(c.Steps, step)
 	c.MaxOutput = max(c.MaxOutput, step.MaxOutput)
-	choice := abi.Step{Model: step.Alias, Provider: step.Provider.Name, Priority: priority, Weight: weight}
+	choice := abi.Step{Model: step.Alias, Provider: step.Provider.Name, Priority: priority, Weight: weight, Context: step.Context}
 	if step.Tariff != nil {
 		choice.Price = step.Tariff.Row(l.now, 0)
 	}

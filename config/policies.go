@@ -31,6 +31,12 @@ const (
 	minMemory, maxMemory = 64 << 10, 4 << 30 // a page, and all that 32 bits can address
 )
 
+// The modes of a policy: its verdicts count, or they are only compared with those that do.
+const (
+	modeActive = "active"
+	modeShadow = "shadow"
+)
+
 // policy reads one entry of policies.
 func (l *loading) policy(v value) {
 	p := Policy{Line: v.node.Line}
@@ -47,10 +53,18 @@ func (l *loading) policy(v value) {
 				v.fail("acts at authenticate, which is not among the hooks")
 			}
 		}),
+		optional("mode", func(v value) {
+			mode, _ := v.choice(modeActive, modeShadow)
+			p.Shadow = mode == modeShadow
+		}),
+		optional("percent", func(v value) {
+			percent, _ := v.integer(1, 100)
+			p.Percent = int(percent)
+		}),
 		optional("config", func(v value) { p.Config = v.json() }),
 		optional("limits", func(v value) { v.limits(&p.Limits) }),
 		optional("grants", func(v value) { v.grants(&p.Grants) }),
-	}, "mode", "percent")
+	})
 	if ok {
 		l.snapshot.Policies = append(l.snapshot.Policies, p)
 	}

@@ -12,9 +12,15 @@ import (
 // authHeaders are the headers in which the providers of each format expect their credential.
 var authHeaders = [formats.NumFormats]string{"Authorization", "X-Api-Key", "X-Goog-Api-Key"}
 
+// How many connections to one provider may be open.
+const (
+	defaultConnections = 16384 // two thirds more than 10,000 streams need
+	maxConnections     = 1_000_000
+)
+
 // provider reads one entry of providers.
 func (l *loading) provider(v value) {
-	p := &Provider{Format: formats.NumFormats, IncludeUsage: true}
+	p := &Provider{Format: formats.NumFormats, IncludeUsage: true, MaxConnections: defaultConnections}
 	ok := v.object([]field{
 		required("name", func(v value) {
 			p.Name = v.name()
@@ -22,15 +28,30 @@ func (l *loading) provider(v value) {
 		}),
 		required("format", func(v value) { v.format(p) }),
 		required("base_url", func(v value) { v.baseURL(p) }),
-		optional("api_key", func(v value) { p.Credential, _ = v.secret(1) }),
+		optional("ca_file", func(v value) { v.caFile(p) }),
+		optional("allow_private", func(v value) { v.boolean(&p.AllowPrivate) }),
+		optional("max_connections", func(v value) {
+			n, _ := v.integer(1, maxConnections)
+			p.MaxConnections = int(n)
+		}),
+		optional("api_key", func(v value) {
+			if s, ok := v.secret(1); ok {
+				p.Credentials = []string{s}
+			}
+		}),
+		optional("api_keys", func(v value) { v.apiKeys(p) }),
 		optional("auth_header", func(v value) { v.authHeader(p) }),
 		optional("query", func(v value) { p.Query = v.query() }),
 		optional("headers", func(v value) { p.Headers = v.headers(p) }),
 		optional("catalog", func(v value) { p.Catalog = v.catalogueID() }),
+		optional("timeouts", func(v value) { v.timeouts(&p.Timeouts) }),
 		optional("include_usage", func(v value) { v.boolean(&p.IncludeUsage) }),
-	}, "api_keys")
+	})
 	if !ok || p.Name == "" {
 		return
+	}
+	if len(p.Credentials) > 0 {
+		p.Credential = p.Credentials[0]
 	}
 	l.providers[p.Name] = p
 	l.snapshot.Providers = append(l.snapshot.Providers, p)
@@ -45,6 +66,28 @@ func (v value) format(p *Provider) {
 	if name, ok := v.choice(names...); ok {
 		p.Format, _ = formats.Parse(name)
 		p.AuthHeader = authHeaders[p.Format]
+	}
+}
+
+// apiKeys reads several credentials, which are used in turn.
+func (v value) apiKeys(p *Provider) {
+	if len(p.Credentials) > 0 {
+		v.fail("stands beside api_key: give one of them")
+		return
+	}
+	if v.items(func(v value) { v.apiKey(p) }) && len(v.node.Content) == 0 {
+		v.fail("names no credential: take the field out if the provider wants none")
+	}
+}
+
+func (v value) apiKey(p *Provider) {
+	s, ok := v.secret(1)
+	switch {
+	case !ok:
+	case slices.Contains(p.Credentials, s): // often two variables that hold the same
+		v.fail("stands here twice")
+	default:
+		p.Credentials = append(p.Credentials, s)
 	}
 }
 
@@ -74,7 +117,7 @@ func (v value) query() string {
 // headers reads extra request headers. The one that carries the credential is not among them.
 func (v value) headers(p *Provider) (headers []Header) {
 	seen := map[string]bool{}
-	if p.Credential != "" {
+	if len(p.Credentials) > 0 {
 		seen[p.AuthHeader] = true
 	}
 	v.mapping(func(name string, child value) {

@@ -33,6 +33,8 @@ type Snapshot struct {
 	Alerts       Alerts
 	RequestLog   RequestLog
 	Disk         Disk
+	Drain        Drain
+	Trace        Trace
 	Prices       string // absolute path of the catalogue that replaces the embedded one; "": the embedded one
 }
 
@@ -44,17 +46,23 @@ type Admin struct {
 
 // Provider is a named upstream.
 type Provider struct {
-	Name       string
-	Format     formats.Format
-	TLS        bool
-	Host       string // host:port to dial, port always present
-	HostHeader string // what the Host header says: the host as it stands in base_url
-	Path       string // path of base_url without a trailing slash; may hold "{model}"
-	Credential string // "" for none
-	AuthHeader string // canonical header name that carries the credential, "Authorization" means Bearer
-	Query      string // encoded extra query, "" for none
-	Headers    []Header
-	Catalog    string // id of the catalogue's provider whose prices are those of this one; "": found by host, name and format
+	Name           string
+	Format         formats.Format
+	TLS            bool
+	Host           string   // host:port to dial, port always present
+	HostHeader     string   // what the Host header says: the host as it stands in base_url
+	Path           string   // path of base_url without a trailing slash; may hold "{model}"
+	Credential     string   // the first of Credentials; "" for none
+	Credentials    []string // in the order of the file; none where the provider wants none
+	AuthHeader     string   // canonical header name that carries the credential, "Authorization" means Bearer
+	Query          string   // encoded extra query, "" for none
+	Headers        []Header
+	Catalog        string   // id of the catalogue's provider whose prices are those of this one; "": found by host, name and format
+	Timeouts       Timeouts // what the file says for all of its models; zero where it does not
+	CA             string   // certificates in PEM from which its own is trusted; "": those that the system trusts
+	CAFile         string   // absolute path of the file of CA; "" for none
+	AllowPrivate   bool     // addresses that are not public may be dialled; default true where base_url has an address or localhost
+	MaxConnections int      // open at once; default 16384
 	// IncludeUsage says whether stream_options.include_usage is added to streams that do not ask; default true.
 	IncludeUsage bool
 }
@@ -64,13 +72,19 @@ type Header struct{ Name, Value string }
 
 // Chain is what a name resolves to: ordered, weighted steps of one format. An alias is a chain of one step.
 type Chain struct {
-	Name     string
-	Alias    bool // declared under models, not under chains
-	Format   formats.Format
-	Steps    []Step
-	Choices  []abi.Step // what choose_step sees of Steps, by the same index; prices are those of a short prompt at load
-	Timeouts Timeouts
-	Context  int // largest context in tokens that a step states; 0 unknown
+	Name    string
+	Alias   bool // declared under models, not under chains
+	Format  formats.Format
+	Steps   []Step
+	Choices []abi.Step    // what choose_step sees of Steps, by the same index; prices are those of a short prompt at load
+	Context int           // largest context in tokens that a step states; 0 unknown
+	Total   time.Duration // how long an exchange may take, all attempts together
+
+	Failure
+	Strategy       string // one of the strategies: Weighted, Latency, Cost, Sticky
+	Affinity       Affinity
+	AffinityHeader string // with ByHeader, canonical
+	stated         Timeouts
 
 	MaxOutput int64      // largest MaxOutput of its steps; 0 unknown
 	Limits    abi.Limits // over all callers of this name together
@@ -84,15 +98,11 @@ type Step struct {
 	ModelJSON []byte         // Model as a JSON string, quotes included
 	Tariff    *prices.Tariff // nil: nobody knows what it costs
 	MaxOutput int64          // the most tokens that the model can answer with; 0 unknown
-}
+	Context   int64          // largest context in tokens; 0 unknown
+	Reasoning bool           // the model thinks before it writes
 
-// Timeouts bound one attempt. All are per attempt, Gap per read.
-type Timeouts struct {
-	Connect   time.Duration // TCP connect; default 3s
-	TLS       time.Duration // TLS handshake; default 5s
-	FirstByte time.Duration // from the whole request written to the response's first byte; default 60s
-	Gap       time.Duration // between two reads of the response's body; default 60s
-	Total     time.Duration // from the attempt's start to the response's last byte; default 15m
+	Concurrent int // attempts at once over this step of this chain; 0: no limit
+	Patience   Patience
 }
 
 // Key is a client key that the file declares. Its secret stays in memory.
@@ -115,6 +125,8 @@ type Policy struct {
 	Path    string          // absolute path of the .wasm or .js file; "" for built-in ones
 	Hooks   []abi.Hook      // empty: every hook that the module exports
 	Veto    bool            // asked after an allow at authenticate; may only deny or pass
+	Shadow  bool            // what it answers is compared with what was decided, and changes nothing
+	Percent int             // share of callers that it is asked about, 1 to 100; 0: all
 	Config  json.RawMessage // JSON of the config mapping; nil if there is none
 	Limits  Limits
 	Grants  Grants

@@ -26,6 +26,25 @@ type Disk struct {
 	Ballast     int64 // size of a file that is given up when the disk is full all the same; 0 for none, default 64 MiB
 }
 
+// Drain says how the gateway ends when it is asked to.
+type Drain struct {
+	Delay   time.Duration // between saying that it is not ready and accepting nothing more; default 0
+	Timeout time.Duration // how long exchanges under way may take from then on; default 30s
+}
+
+func defaultDrain() Drain { return Drain{Timeout: 30 * time.Second} }
+
+// maxDrain bounds both spans of a drain.
+const maxDrain = time.Hour
+
+func (l *loading) drain(v value) {
+	drain := &l.snapshot.Drain
+	v.object([]field{
+		optional("delay", func(v value) { v.duration(&drain.Delay, 0, maxDrain) }),
+		optional("timeout", func(v value) { v.duration(&drain.Timeout, 0, maxDrain) }),
+	})
+}
+
 // Defaults of what is stored, and of who is told.
 const (
 	defaultLogRetention = 30 * day

@@ -63,8 +63,10 @@ const (
 	CodeUpstreamRateLimited = "upstream_rate_limited" // 429: it limits the gateway's requests
 	CodeUpstreamAuth        = "upstream_auth"         // 502: it refused the gateway's credential
 	CodeStreamInterrupted   = "stream_interrupted"    // in-band: it broke off in the middle of a stream
+	CodeNothingAvailable    = "no_step_available"     // 503: every step is out for the moment
 
 	// The gateway cannot.
+	CodeShuttingDown      = "shutting_down"      // 503, or in-band: it ends, and another one may take the request
 	CodePolicyFailed      = "policy_failed"      // 503: a policy broke, and without it nobody is let in
 	CodeLedgerUnavailable = "ledger_unavailable" // 503: what the request costs could not be booked
 	CodeInternalError     = "internal_error"     // 500

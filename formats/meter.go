@@ -33,7 +33,7 @@ type Meter struct {
 	UsageSeen  bool      // the provider said something of it
 	UsageFinal bool      // what it said is of the whole answer; else the output may go on, and Relayed knows more
 	Choices    int       // openai: how many choices have to finish; Reset makes it 1, Body.Choices knows better
-	Failed     bool      // an event was a Failure
+	Failed     bool      // an event was a Failure, or the whole answer is one and nothing else
 
 	ContentEvents int64 // events of a stream that were Content
 	ContentBytes  int64 // bytes of text, thinking, arguments and refusals in them; of a whole answer, if it told no usage
@@ -136,21 +136,23 @@ func (m *Meter) read() Event {
 func (m *Meter) Body(b []byte) bool {
 	s := &m.scan
 	*s = scanner{buf: b, limit: maxAnswerDepth, lenient: true}
+	var e Event
 	switch {
 	case m.route.Free():
 		s.skip()
 	case m.route.Format == Anthropic:
-		m.anthropicMessage()
+		e = m.anthropicMessage()
 	case m.route.Format == Gemini:
-		m.geminiAnswer()
+		e = m.geminiAnswer()
 	case m.route.Operation == Responses:
-		m.response()
+		m.response() // one that failed says so itself, and is an answer all the same
 	default:
-		m.openAIChunk()
+		e = m.openAIChunk()
 	}
 	if m.whole = s.end(); !m.whole {
 		return false
 	}
+	m.Failed = e == Failure
 	m.settle()
 	if !m.UsageSeen && m.route.HasOutput() {
 		*s = scanner{buf: b, limit: maxAnswerDepth, lenient: true}

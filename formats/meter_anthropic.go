@@ -53,8 +53,8 @@ func (s *scanner) anthropicDelta() (content, stopped bool) {
 	return content, stopped
 }
 
-// anthropicMessage reads a message object: within message_start, or the whole answer.
-func (m *Meter) anthropicMessage() {
+// anthropicMessage reads a message object: within message_start, or the whole answer, which may be an error instead.
+func (m *Meter) anthropicMessage() (e Event) {
 	s := &m.scan
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
@@ -62,10 +62,15 @@ func (m *Meter) anthropicMessage() {
 			m.reportedModel()
 		case "usage":
 			m.anthropicUsage()
+		case "error":
+			if s.substance() {
+				e = Failure
+			}
 		default:
 			s.skip()
 		}
 	}
+	return e
 }
 
 // anthropicUsage reads a usage object; it returns false for null. Its counts are cumulative, and a later object may

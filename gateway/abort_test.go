@@ -120,12 +120,12 @@ var phases = []phase{
 	}},
 	{name: "connecting", port: unansweredPort, outcomes: clientGone, costs: map[ledger.Basis]abi.NanoUSD{ledger.Unbilled: 0}, stage: func(a *aborts) {
 		a.gateway.ledger = &stagedLedger{a.ledger, func() {}, func() { a.stage <- struct{}{} }}
-		a.config.Chains["m0"].Timeouts.Connect = 300 * time.Millisecond
+		a.config.Chains["m0"].Steps[0].Patience.Whole.Connect = 300 * time.Millisecond
 	}},
 	{name: "waiting for the first byte", outcomes: clientGone, costs: goneWithin},
 	{name: "waiting, with more sent", more: "POST /v1/", outcomes: clientGone, costs: goneWithin},
 	{name: "within a whole answer", body: chatBody, sends: partial, outcomes: clientGone, costs: goneWithin},
-	{name: "after the headers", sends: streamHead, until: "\r\n\r\n", outcomes: clientGone, costs: goneWithin},
+	{name: "after the headers", sends: streamHead, outcomes: clientGone, costs: goneWithin},
 	{name: "within the stream", sends: streamOf(event1, event2), until: event2, outcomes: clientGone,
 		costs: map[ledger.Basis]abi.NanoUSD{ledger.Interrupted: chatInput + 2*1100}},
 	{name: "before the last event", sends: streamOf(event1, event3, usage), until: event3, outcomes: clientGone,

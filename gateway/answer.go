@@ -86,7 +86,7 @@ func (x *exchange) refuse(no *refusal) {
 	if no.hangUp {
 		x.ctx.SetConnectionClose()
 	}
-	x.ctx.Response.SetBodyRaw(formats.AppendError(nil, x.route.Format, no.Error, x.id))
+	x.ctx.Response.SetBodyRaw(x.withSummary(formats.AppendError(nil, x.route.Format, no.Error, x.id)))
 	if no.cause == nil && no.outcome == record.Refused {
 		no.cause = errors.New(no.Message)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
@@ -22,7 +23,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
 		x = &exchange{gateway: g}
 		x.stream.exchange = x
 		x.watch.index = -1
-		x.watch.gone = x.trip.Cancel
+		x.left = make(chan struct{}, 1)
+		x.watch.gone = x.leave
+		x.room.all = &g.room
 		x.setHeader = func(name string, value []byte) { x.ctx.Response.Header.SetBytesV(name, value) }
 	}
 	x.snapshot = g.hold()
@@ -42,7 +45,16 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
 // reset forgets everything that belongs to one request and keeps the buffers.
 func (x *exchange) reset() {
 	x.trip.Reset()
-	tries, attempts := x.choice.Tries[:0], x.record.Attempts[:0]
+	select {
+	case <-x.left:
+	default:
+	}
+	x.room.leave()
+	x.stream.forget()
+	x.failures = x.failures[:0]
+	clear(x.silents)
+	x.silents = x.silents[:0]
+	tries, states, attempts := x.choice.Tries[:0], x.choice.States[:0], x.record.Attempts[:0]
 	clear(x.record.Attempts)
 	clear(x.teams)
 	x.teams = x.teams[:0]
@@ -50,10 +62,16 @@ func (x *exchange) reset() {
 	x.admission.Levels, x.admission.Rates = x.admission.Levels[:0], ledger.Rates{}
 	x.request = request{over: true}
 	x.record = record.Record{Attempts: attempts}
-	x.choice.Tries = tries
+	x.choice = abi.StepChoice{Tries: tries, States: states}
 	x.edits = x.edits[:0]
 	x.outgoing.Head, x.outgoing.Body = x.outgoing.Head[:0], nil
 	x.buffer = keep(x.buffer)
+}
+
+// leave ends the exchange's round trip and its pauses: the client has left.
+func (x *exchange) leave() {
+	x.trip.Cancel()
+	x.left <- struct{}{} // it has room, and is called once
 }
 
 // keptBuffer is the largest buffer that stays with an exchange for the next request.

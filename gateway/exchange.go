@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/gateway/upstream"
+	"github.com/sallyport-dev/sallyport/health"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/valyala/fasthttp"
@@ -32,6 +33,11 @@ type exchange struct {
 	setHeader func(name string, value []byte) // of the answer
 	scratch   [64]byte                        // for the value of one
 
+	left     chan struct{}      // has one element when the client has left
+	room     room               // for answers that are held back
+	failures []abi.ErrorClass   // of the latest attempt at each step
+	silents  []*config.Provider // that let this exchange wait in vain
+
 	teams       []*abi.Team // of the identity, the nearest first
 	admission   ledger.Admission
 	reservation ledger.Reservation // of the latest attempt
@@ -52,7 +58,15 @@ type request struct {
 	route      formats.Route
 	credential []byte // as the client sent it, without "Bearer "
 	chain      *config.Chain
-	step       *config.Step      // of the latest attempt
+	step       *config.Step   // of the latest attempt
+	handles    []*health.Step // of the chain's steps
+	underWay   health.Attempt // the latest
+	attempted  time.Time      // when it began
+	deadline   time.Time      // of the exchange
+	forced     bool           // what is offered is so for want of anything better
+
+	contextNeeded int64 // in tokens: the prompt is longer than this; 0 unknown
+
 	streamed   bool              // the client asked for a stream
 	framing    formats.Framing   // of the latest attempt's answer
 	addsUsage  bool              // the usage at the stream's end is our wish, not the client's
@@ -133,6 +147,7 @@ func (x *exchange) finish() {
 	defer x.letGo()
 	x.gateway.watcher.remove(&x.watch)
 	x.trip.Close()
+	x.underWay.End(health.Result{Outcome: answerOutcome(x.record.Outcome)})
 	x.priceSafely()
 	x.settle()
 	x.leaveRecord()

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -11,27 +10,73 @@ import (
 	"github.com/sallyport-dev/sallyport/record"
 )
 
-// errNothingTried is a chain in which no step was tried: a policy said stop at once.
+// errNothingTried is a chain of which no step was available, or a policy said stop at once.
 var errNothingTried = errors.New("no step was tried")
 
 // exhausted is the answer when nothing more may be tried: what the last attempt came to, in the gateway's words.
 // The provider's own words stay behind, since they may show parts of its credential or its organisation.
 func (x *exchange) exhausted() *refusal {
-	attempts := x.record.Attempts
-	if len(attempts) == 0 {
-		no := broken(errNothingTried)
-		no.Status, no.Code = 503, formats.CodeUpstreamError
-		no.Message = "No step of " + quote(x.facts.Model) + " may be tried."
-		return no
+	if x.trip.Canceled() {
+		return gone(x.gateway.dismissed.Load())
 	}
-	last := &attempts[len(attempts)-1]
-	no := &refusal{Error: lastWords(last), outcome: record.UpstreamError, cause: errors.New(last.Error)}
+	attempts := x.record.Attempts
+	cause := errNothingTried
+	if n := len(attempts); n > 0 {
+		cause = errors.New(attempts[n-1].Error)
+	}
+	wait, all := x.shortestWait()
+	switch {
+	case all:
+		return &refusal{Error: x.limited(wait), outcome: record.UpstreamError, cause: cause}
+	case len(attempts) == 0:
+		return &refusal{Error: &formats.Error{
+			Status: 503, Code: formats.CodeNothingAvailable, RetryAfter: max(wait, time.Second),
+			Message: "No step of " + quote(x.facts.Model) + " is available at the moment.",
+		}, outcome: record.UpstreamError, cause: cause}
+	}
+	no := &refusal{Error: lastWords(&attempts[len(attempts)-1]), outcome: record.UpstreamError, cause: cause}
 	no.RetryAfter = x.retryAfter
 	return no
 }
 
-// gone is the refusal that nobody will read: the client left while the request waited for a provider.
-func gone() *refusal {
+// shortestWait is how long until the first of the chain's steps is no longer parked. all says that every step is, or
+// answered this exchange that it is limiting requests.
+func (x *exchange) shortestWait() (wait time.Duration, all bool) {
+	all, parked := len(x.handles) > 0, false
+	for i, handle := range x.handles {
+		view := handle.View()
+		if limited := abi.StepHealth(view.State) == abi.StepParked; limited || x.failures[i] == abi.RateLimited {
+			if !parked || view.Cooldown < wait {
+				wait, parked = view.Cooldown, true
+			}
+			continue
+		}
+		all = false
+	}
+	return wait, all
+}
+
+// limited tells the client that every provider limits requests, and when the first one will not.
+func (x *exchange) limited(wait time.Duration) *formats.Error {
+	what := "Every step of " + quote(x.facts.Model)
+	if len(x.chain.Steps) == 1 {
+		what = fmt.Sprintf("The provider %q", x.chain.Steps[0].Provider.Name)
+	}
+	return &formats.Error{
+		Status: 429, Code: formats.CodeUpstreamRateLimited, Message: what + " is limiting requests.",
+		RetryAfter: max(wait, time.Second),
+	}
+}
+
+// gone is the refusal of a request that will not be answered: its client left while it waited for a provider, or the
+// gateway is shutting down and waits no longer.
+func gone(dismissed bool) *refusal {
+	if dismissed {
+		return &refusal{
+			Error:   &formats.Error{Status: 503, Code: formats.CodeShuttingDown, Message: "The gateway is shutting down."},
+			outcome: record.UpstreamError, hangUp: true,
+		}
+	}
 	return &refusal{
 		Error:   &formats.Error{Status: statusClientGone, Message: "The client closed the connection."},
 		outcome: record.ClientGone, hangUp: true,
@@ -48,10 +93,9 @@ func lastWords(a *record.Attempt) *formats.Error {
 	case a.Class == abi.BadCredential:
 		e.Code, e.NoRetry = formats.CodeUpstreamAuth, true
 		e.Message = fmt.Sprintf("The provider %q refused the gateway's credential.", a.Provider)
-	case a.Status == 429:
-		e.Status = 429
-		e.Code = formats.CodeUpstreamRateLimited
-		e.Message = fmt.Sprintf("The provider %q is limiting requests.", a.Provider)
+	case a.Class == abi.RateLimited:
+		e.Status = 503
+		e.Message = fmt.Sprintf("The provider %q is limiting requests, and the others did not answer.", a.Provider)
 	case a.Status == 503 || a.Status == 529:
 		e.Status = 503
 		e.Message = fmt.Sprintf("The provider %q is overloaded or unavailable.", a.Provider)
@@ -60,20 +104,13 @@ func lastWords(a *record.Attempt) *formats.Error {
 		e.Message = fmt.Sprintf("The provider %q did not answer. It may have handled the request all the same.", a.Provider)
 	case a.Status == 0:
 		e.Message = fmt.Sprintf("The provider %q cannot be reached.", a.Provider)
+	case a.Class == abi.Ambiguous:
+		e.Message = fmt.Sprintf("The answer of the provider %q broke off or cannot be read.", a.Provider)
+	case a.Class == abi.ContextLength:
+		e.Status, e.NoRetry = 400, true
+		e.Message = "The prompt is too long for every step."
 	default:
 		e.Message = fmt.Sprintf("The provider %q failed with status %d.", a.Provider, a.Status)
 	}
 	return e
-}
-
-// maxRetryAfter bounds what a provider may tell our clients to wait.
-const maxRetryAfter = time.Hour
-
-// retryAfter reads a Retry-After in seconds; 0 if it is absent or of another form.
-func retryAfter(value []byte) time.Duration {
-	seconds, err := strconv.ParseUint(string(value), 10, 31)
-	if err != nil {
-		return 0
-	}
-	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }

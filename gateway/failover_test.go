@@ -53,7 +53,7 @@ func TestFailover(t *testing.T) {
 		{"500", status(500, secret), abi.Transient, true, 502, "upstream_error"},
 		{"503", status(503, secret), abi.Transient, true, 503, "upstream_error"},
 		{"529", status(529, secret), abi.Transient, true, 503, "upstream_error"},
-		{"429", status(429, secret), abi.Transient, true, 429, "upstream_rate_limited"},
+		{"429", status(429, secret), abi.RateLimited, true, 429, "upstream_rate_limited"},
 		{"401", status(401, secret), abi.BadCredential, true, 502, "upstream_auth"},
 		{"403", status(403, secret), abi.BadCredential, true, 502, "upstream_auth"},
 		{"redirect", status(302, secret), abi.Transient, true, 502, "upstream_error"},

@@ -71,6 +71,9 @@ type Gateway struct {
 	swapping sync.Mutex
 	idle     sync.Pool      // of *exchange
 	open     sync.WaitGroup // exchanges that are not over
+	room     atomic.Int64   // bytes that exchanges hold of answers that no client has seen yet
+
+	dismissed atomic.Bool // those under way are told that it ends
 }
 
 // New returns a gateway that serves first. It takes over first's hold, as Swap does.
@@ -120,6 +123,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
+		g.dismissed.Store(true)
 		g.watcher.dismiss()
 		<-done
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/health"
 	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/prices"
@@ -69,7 +70,7 @@ func newTweakedHouse(t *testing.T, format formats.Format, tweak func(*Gateway), 
 		config: testConfig(format, providers),
 	}
 	h.ledger = newLedger(t, h.store)
-	snapshot := NewSnapshot(h.config, h.policies, h.ids, nil, nil)
+	snapshot := NewSnapshot(h.config, h.policies, h.ids, newTracker(), nil, nil)
 	h.gateway = New(slog.New(slog.DiscardHandler), h.ledger, h.records, snapshot)
 	h.gateway.server.ConnState = h.clients.note
 	tweak(h.gateway)
@@ -197,8 +198,12 @@ func newLedger(tb testing.TB, store ledger.Store) *ledger.Ledger {
 func testConfig(format formats.Format, providers []string) *config.Snapshot {
 	c := &config.Snapshot{MaxBody: 1 << 20, Chains: map[string]*config.Chain{}}
 	c.Ledger = config.Ledger{AssumedOutput: 4096, Ambiguous: config.BookInput, ClientGone: config.BookRelayed}
-	limits := config.Timeouts{Connect: time.Second, TLS: time.Second, FirstByte: 5 * time.Second, Gap: 5 * time.Second, Total: time.Minute}
-	whole := &config.Chain{Name: "chain", Format: format, Timeouts: limits}
+	limits := config.Timeouts{
+		Connect: time.Second, TLS: time.Second, FirstByte: 5 * time.Second, FirstContent: 5 * time.Second,
+		Gap: 5 * time.Second, Total: time.Minute,
+	}
+	failure := config.Failure{LargerContext: true} // no retries: a test that wants some says so
+	whole := &config.Chain{Name: "chain", Format: format, Total: limits.Total, Failure: failure, Strategy: config.Weighted}
 	for i, base := range providers {
 		host, path, _ := strings.Cut(strings.TrimPrefix(base, "http://"), "/")
 		if path != "" {
@@ -206,17 +211,19 @@ func testConfig(format formats.Format, providers []string) *config.Snapshot {
 		}
 		p := &config.Provider{
 			Name: fmt.Sprintf("p%d", i), Format: format, Host: host, HostHeader: host, Path: path,
-			Credential: "provider-secret", AuthHeader: "Authorization", IncludeUsage: true,
+			Credentials: []string{"provider-secret"}, AuthHeader: "Authorization", IncludeUsage: true,
+			AllowPrivate: true,
 		}
 		model := fmt.Sprintf("real-%d", i)
 		step := config.Step{
 			Alias: fmt.Sprintf("m%d", i), Provider: p, Model: model, ModelJSON: []byte(`"` + model + `"`),
-			Tariff: prices.Flat(testPrice, "test"),
+			Tariff: prices.Flat(testPrice, "test"), Patience: config.Patience{Streamed: limits, Whole: limits},
 		}
 		choice := abi.Step{Model: step.Alias, Provider: p.Name, Priority: int64(i), Weight: 1, Price: &testPrice}
 		c.Providers = append(c.Providers, p)
 		c.Chains[step.Alias] = &config.Chain{
-			Name: step.Alias, Alias: true, Format: format, Steps: []config.Step{step}, Choices: []abi.Step{choice}, Timeouts: limits,
+			Name: step.Alias, Alias: true, Format: format, Steps: []config.Step{step}, Choices: []abi.Step{choice},
+			Total: limits.Total, Failure: failure, Strategy: config.Weighted,
 		}
 		whole.Steps, whole.Choices = append(whole.Steps, step), append(whole.Choices, choice)
 	}
@@ -226,6 +233,14 @@ func testConfig(format formats.Format, providers []string) *config.Snapshot {
 	}
 	slices.Sort(c.Names)
 	return c
+}
+
+// setPatience changes how long the steps of a chain are waited for, by whoever asks.
+func setPatience(c *config.Chain, change func(*config.Timeouts)) {
+	for i := range c.Steps {
+		change(&c.Steps[i].Patience.Streamed)
+		change(&c.Steps[i].Patience.Whole)
+	}
 }
 
 // testPrice is what every model costs: 0.27 and 1.10 dollars per million tokens.
@@ -422,3 +437,6 @@ func text(t *testing.T, r io.Reader) string {
 	}
 	return string(b)
 }
+
+// newTracker returns a tracker that knows of no failure yet.
+func newTracker() *health.Tracker { return health.New(health.Options{}) }

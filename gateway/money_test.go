@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strings"
@@ -153,7 +154,7 @@ func TestWaysOutWithoutAnAnswer(t *testing.T) {
 			set: ambiguous(config.BookNothing), booked: one(ledger.Ambiguous, chatHeld, 0, 0)},
 		{name: "cut in a whole answer", body: chatBody, first: cuts(partial), status: 502, outcome: record.UpstreamError, booked: one(ledger.Ambiguous, chatHeld, chatInput, 0)},
 		{name: "no answer in time", body: chatBody, status: 504, outcome: record.UpstreamError,
-			first: stalls, set: func(b *books) { b.config.Chains["m0"].Timeouts.FirstByte = 30 * time.Millisecond },
+			first: stalls, set: func(b *books) { b.config.Chains["m0"].Steps[0].Patience.Whole.FirstByte = 30 * time.Millisecond },
 			booked: one(ledger.Ambiguous, chatHeld, chatInput, 0)},
 	})
 }
@@ -167,11 +168,11 @@ func TestWaysOutOfAStream(t *testing.T) {
 	checkWaysOut(t, formats.OpenAI, []wayOut{
 		{name: "cut", body: streamBody, first: cuts(within), status: 200, outcome: record.Interrupted, source: record.UsageUntilCut,
 			cost: two, booked: one(ledger.Interrupted, chatHeld, two, 0)},
-		{name: "cut before the first event", body: streamBody, first: cuts(streamHead), status: 200, outcome: record.Interrupted, source: record.UsageUntilCut,
-			cost: chatInput, booked: one(ledger.Interrupted, chatHeld, chatInput, 0)},
+		{name: "cut before the first event", body: streamBody, first: cuts(streamHead), status: 502, outcome: record.UpstreamError,
+			booked: one(ledger.Ambiguous, chatHeld, chatInput, 0)},
 		{name: "silent for too long", body: streamBody, status: 200, outcome: record.Interrupted, source: record.UsageUntilCut,
 			first: func(b *books, c net.Conn) { _, _ = io.WriteString(c, within); stalls(b, c) },
-			set:   func(b *books) { b.config.Chains["m0"].Timeouts.Gap = 30 * time.Millisecond },
+			set:   func(b *books) { b.config.Chains["m0"].Steps[0].Patience.Streamed.Gap = 30 * time.Millisecond },
 			cost:  two, booked: one(ledger.Interrupted, chatHeld, two, 0)},
 		{name: "cut after the finish reason", body: streamBody, first: cuts(streamOf(event1, event2, event3)), status: 200, source: record.Estimated,
 			cost: two, booked: one(ledger.Estimated, chatHeld, two, 0)},
@@ -226,8 +227,8 @@ func TestWaysOutInAnthropic(t *testing.T) {
 			source: record.Estimated, cost: 7390, booked: one(ledger.Estimated, held, 7*270+5*1100, 0)},
 		{name: "cut when the input is known", path: path, body: streamed, first: cuts(streamOf(messageStart, messageDelta)), status: 200,
 			outcome: record.Interrupted, source: record.UsageUntilCut, cost: 7390, booked: one(ledger.Interrupted, held, 7*270+5*1100, 0)},
-		{name: "cut before anything is known", path: path, body: streamed, first: cuts(streamHead), status: 200,
-			outcome: record.Interrupted, source: record.UsageUntilCut, cost: input, booked: one(ledger.Interrupted, held, input, 0)},
+		{name: "cut before anything is known", path: path, body: streamed, first: cuts(streamHead), status: 502,
+			outcome: record.UpstreamError, booked: one(ledger.Ambiguous, held, input, 0)},
 		{name: "client gone when the input is known", path: path, body: streamed, first: waits(streamOf(messageStart, messageDelta)), until: "twenty bytes",
 			outcome: record.ClientGone, source: record.UsageUntilCut, cost: 7390, booked: one(ledger.Interrupted, held, 7*270+5*1100, 0)},
 		{name: "client gone, only the input is booked", path: path, body: streamed, first: waits(streamOf(messageStart, messageDelta)), until: "twenty bytes",
@@ -377,20 +378,19 @@ func TestPanicAfterReserving(t *testing.T) {
 	b.booked(t, &r, []attempt{{ledger.Unbilled, chainHeld, 0, 0}, {ledger.Ambiguous, chainHeld, chainInput, 0}})
 }
 
-// trapConn panics in its second write, which is that of a stream's first event, and can be written to no more.
+// trapConn writes an answer's header and panics in what follows, and can be written to no more.
 type trapConn struct {
 	net.Conn
 	writes int
 }
 
 func (c *trapConn) Write(p []byte) (int, error) {
-	switch c.writes++; c.writes {
-	case 1:
-		return c.Conn.Write(p)
-	case 2:
-		panic("boom")
+	if c.writes++; c.writes > 1 {
+		return 0, net.ErrClosed
 	}
-	return 0, net.ErrClosed
+	header, _, _ := bytes.Cut(p, []byte("\r\n\r\n"))
+	_, _ = c.Conn.Write(p[:len(header)+4])
+	panic("boom")
 }
 
 func TestPanicWhileRelaying(t *testing.T) {
@@ -432,8 +432,8 @@ func TestWaysOutByShutdown(t *testing.T) {
 		outcome record.Outcome
 	}{
 		{"in time", streamOf(event1), event1, patience, chunk(event3+usage+done) + "0\r\n\r\n", attempt{ledger.Authoritative, chatHeld, 3550, 0}, record.Served},
-		{"within a stream", streamOf(event1, event2), event2, 20 * time.Millisecond, "", attempt{ledger.Interrupted, chatHeld, chatInput + 2*1100, 0}, record.ClientGone},
-		{"before an answer", "", "", 20 * time.Millisecond, "", attempt{ledger.Interrupted, chatHeld, chatInput, 0}, record.ClientGone},
+		{"within a stream", streamOf(event1, event2), event2, 20 * time.Millisecond, "", attempt{ledger.Interrupted, chatHeld, chatInput + 2*1100, 0}, record.Interrupted},
+		{"before an answer", "", "", 20 * time.Millisecond, "", attempt{ledger.Interrupted, chatHeld, chatInput, 0}, record.UpstreamError},
 	}
 	for _, f := range facts {
 		t.Run(f.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,13 +25,14 @@ func (x *exchange) relay() *refusal {
 	h := &x.trip.Header
 	x.answer(h.StatusCode(), string(h.ContentType()))
 	x.passHeaders()
+	x.nameStep()
 	if x.framing == formats.Whole {
+		x.buffer = x.withSummary(x.buffer)
 		x.giveBody()
 		return nil
 	}
-	x.splitter.Reset(x.framing)
-	x.ctx.Response.ImmediateHeaderFlush = true
-	x.ctx.Response.SetBodyStream(&x.stream, -1) // from here on the exchange ends with the stream's Close
+	x.ctx.Response.ImmediateHeaderFlush = len(x.stream.held) == 0 // else the header leaves with it
+	x.ctx.Response.SetBodyStream(&x.stream, -1)                   // from here on the exchange ends with the stream's Close
 	return nil
 }
 
@@ -46,11 +48,43 @@ func (x *exchange) answerFraming() formats.Framing {
 	return asked
 }
 
-// stream is an answer on its way, event by event. fasthttp drives it on the connection's own goroutine: WriteTo
-// with a writer that sends every Write as a chunk of its own, then Close.
+// stream is an answer on its way, event by event. Until it is committed it is held; then fasthttp drives it on the
+// connection's own goroutine: WriteTo with a writer that sends every Write as a chunk of its own, then Close.
 type stream struct {
-	exchange *exchange
-	events   int // relayed so far
+	exchange  *exchange
+	held      pile   // what the client gets first
+	complaint []byte // the error that the provider reported in place of an answer; until the next read
+	events    int    // held or relayed so far
+	spoke     bool   // an event had content
+	first     bool   // that was not measured yet
+	committed bool   // it is the client's, whatever comes
+	ended     bool   // it came to a good end
+}
+
+// pile is bytes to be written later.
+type pile []byte
+
+// Write implements io.Writer.
+func (p *pile) Write(b []byte) (int, error) {
+	*p = append(*p, b...)
+	return len(b), nil
+}
+
+// begin makes ready for the stream of an attempt.
+func (s *stream) begin() {
+	x := s.exchange
+	s.forget()
+	s.first = true
+	x.splitter.Reset(x.framing)
+	x.buffer = x.buffer[:0]
+	if cap(x.buffer) < streamBuffer {
+		x.buffer = make([]byte, 0, streamBuffer)
+	}
+}
+
+// forget drops what an attempt left.
+func (s *stream) forget() {
+	*s = stream{exchange: s.exchange, held: keep(s.held)}
 }
 
 // SupportsBodyWriteTo lets fasthttp use WriteTo, which saves a copy of every event.
@@ -61,7 +95,6 @@ func (s *stream) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
 
 // Close ends the exchange. fasthttp calls it on every way out.
 func (s *stream) Close() error {
-	s.events = 0
 	s.exchange.finish()
 	return nil
 }
@@ -79,43 +112,54 @@ func (s *stream) WriteTo(w io.Writer) (n int64, err error) {
 	began := time.Now()
 	cut := s.pump(w)
 	x.record.Upstream += time.Since(began)
-	if cut == nil {
-		return 0, nil
+	if cut != nil {
+		err = s.cut(w, cut)
 	}
-	return 0, s.cut(w, cut)
+	if err == nil {
+		err = s.write(w, x.summaryComment())
+	}
+	return 0, err
 }
 
 // errClient marks a failed write to the client.
 type errClient struct{ error }
 
-// pump relays events until the stream's end. It returns nil if that was a good one.
+// pump relays what was held, and then events until the stream's end. It returns nil if that was a good one.
 func (s *stream) pump(w io.Writer) error {
+	if err := s.write(w, s.held); err != nil {
+		return err
+	}
+	for !s.ended {
+		if err := s.advance(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advance reads once, and moves the whole events that are there then to w. At the stream's good end it sets ended.
+func (s *stream) advance(w io.Writer) error {
 	x := s.exchange
-	x.buffer = x.buffer[:0]
-	if cap(x.buffer) < streamBuffer {
-		x.buffer = make([]byte, 0, streamBuffer)
+	if len(x.buffer) == cap(x.buffer) {
+		if cap(x.buffer) >= maxEvent {
+			return errEventTooLarge
+		}
+		x.buffer = append(x.buffer, 0)[:len(x.buffer)]
 	}
-	for {
-		if len(x.buffer) == cap(x.buffer) {
-			if cap(x.buffer) >= maxEvent {
-				return errEventTooLarge
-			}
-			x.buffer = append(x.buffer, 0)[:len(x.buffer)]
-		}
-		n, err := x.trip.Read(x.buffer[len(x.buffer):cap(x.buffer)])
-		x.buffer = x.buffer[:len(x.buffer)+n]
-		if n > 0 {
-			if err := s.relayEvents(w); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return s.end(w, err)
-		}
-		if x.meter.Complete() {
-			x.trip.SetGap(afterEnd)
+	n, err := x.trip.Read(x.buffer[len(x.buffer):cap(x.buffer)])
+	x.buffer = x.buffer[:len(x.buffer)+n]
+	if n > 0 {
+		if err := s.relayEvents(w); err != nil {
+			return err
 		}
 	}
+	if err != nil {
+		return s.end(w, err)
+	}
+	if x.meter.Complete() {
+		x.trip.SetGap(afterEnd)
+	}
+	return nil
 }
 
 // relayEvents writes the whole events in the buffer, in one piece as far as they stand together, and keeps the
@@ -128,7 +172,13 @@ func (s *stream) relayEvents(w io.Writer) error {
 		if !ok {
 			break
 		}
-		if s.withheld(data) {
+		withheld, err := s.read(data)
+		if err != nil { // the event itself goes with those before it: it may be the client's answer
+			written := s.write(w, x.buffer[from:to+n])
+			x.buffer = x.buffer[:copy(x.buffer, x.buffer[to+n:])]
+			return errors.Join(written, err)
+		}
+		if withheld {
 			if err := s.write(w, x.buffer[from:to]); err != nil {
 				return err
 			}
@@ -143,20 +193,29 @@ func (s *stream) relayEvents(w io.Writer) error {
 	return nil
 }
 
-// withheld reads one event, and reports whether it stays behind: the usage that the client did not ask for, or the
-// end of an array after which a cut could not be told.
-func (s *stream) withheld(data []byte) bool {
+// read reads one event, and reports whether it stays behind: the usage that the client did not ask for, the end of an
+// array after which a cut could not be told, or what nobody can read. While the stream is held, an event that cannot
+// be read ends it, and so does an error that the provider reports.
+func (s *stream) read(data []byte) (withheld bool, err error) {
 	x := s.exchange
 	if data == nil {
-		return x.splitter.Closed() && !x.meter.Complete()
+		return x.splitter.Closed() && !x.meter.Complete(), nil
 	}
-	return s.read(data)&formats.UsageOnly != 0 && x.addsUsage
-}
-
-// read counts an event and lets the meter read it.
-func (s *stream) read(data []byte) formats.Event {
 	s.events++
-	return s.exchange.meter.Event(data)
+	event := x.meter.Event(data)
+	s.spoke = s.spoke || event&formats.Content != 0
+	switch {
+	case event&formats.Malformed != 0:
+		if !s.committed || x.framing == formats.JSONArray { // an element cannot be left out with its comma
+			return false, errMalformedEvent
+		}
+		x.record.Malformed++
+		return true, nil
+	case event&formats.Failure != 0 && !s.committed:
+		s.complaint = bytes.Clone(data)
+		return false, errInBand
+	}
+	return event&formats.UsageOnly != 0 && x.addsUsage, nil
 }
 
 // write sends what may be sent now.
@@ -168,7 +227,7 @@ func (s *stream) write(w io.Writer, b []byte) error {
 	if _, err := w.Write(b); err != nil {
 		return errClient{err}
 	}
-	if x.record.FirstByte == 0 {
+	if s.committed && x.record.FirstByte == 0 {
 		x.record.FirstByte = time.Since(x.start)
 	}
 	return nil
@@ -182,12 +241,14 @@ func (s *stream) end(w io.Writer, err error) error {
 	}
 	drop := false // what is left: the usage that the client did not ask for, or half an event
 	if data := x.splitter.Rest(x.buffer); data != nil {
-		event := s.read(data)
+		s.events++
+		event := x.meter.Event(data)
 		drop = event&formats.Malformed != 0 || event&formats.UsageOnly != 0 && x.addsUsage
 	}
 	if !x.meter.Complete() {
 		return err
 	}
+	s.ended = true
 	if drop {
 		return nil
 	}
@@ -199,13 +260,16 @@ func (s *stream) end(w io.Writer, err error) error {
 func (s *stream) cut(w io.Writer, cause error) error {
 	x := s.exchange
 	x.client.last = true
-	if _, gone := errors.AsType[errClient](cause); gone {
+	if _, gone := errors.AsType[errClient](cause); gone && !x.gateway.dismissed.Load() {
 		x.fail(record.ClientGone, "", cause)
 		return cause
 	}
-	x.fail(record.Interrupted, formats.CodeStreamInterrupted, cause)
 	e := &formats.Error{Status: 502, Code: formats.CodeStreamInterrupted,
 		Message: fmt.Sprintf("The provider %q broke off in the middle of its answer.", x.record.Provider)}
+	if x.gateway.dismissed.Load() {
+		e = &formats.Error{Status: 503, Code: formats.CodeShuttingDown, Message: "The gateway is shutting down."}
+	}
+	x.fail(record.Interrupted, e.Code, cause)
 	x.buffer = formats.AppendStreamError(x.buffer[:0], &x.route, e, x.id, s.events)
 	return s.write(w, x.buffer)
 }

@@ -6,11 +6,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
-	"github.com/sallyport-dev/sallyport/gateway/upstream"
 )
-
-// writeTimeout bounds each write of a request to a provider.
-const writeTimeout = writeStall
 
 // forwardedHeaders pass from the client to the provider. Everything else stays behind, so that neither credentials
 // nor cookies nor what names the client's organisation can slip through by a new name.
@@ -38,7 +34,7 @@ func (x *exchange) rewrite(step *config.Step) {
 	head = formats.AppendUpstreamPath(head, &x.route, step.Provider.Path, step.Model)
 	head = x.query.appendForwarded(head, step.Provider.Query)
 	head = append(head, " HTTP/1.1\r\n"...)
-	head = append(head, t.lines...)
+	head = append(head, t.lines[x.underWay.Credential]...)
 	for _, name := range forwardedHeaders {
 		if value := x.ctx.Request.Header.Peek(name); len(value) > 0 && !t.sets(name) {
 			head = append(append(append(append(head, name...), ": "...), value...), "\r\n"...)
@@ -50,11 +46,7 @@ func (x *exchange) rewrite(step *config.Step) {
 
 	x.outgoing.Head = head
 	x.outgoing.Body = x
-	limits := &x.chain.Timeouts
-	x.outgoing.Timeouts = upstream.Timeouts{
-		Connect: limits.Connect, TLS: limits.TLS, Write: writeTimeout,
-		FirstByte: limits.FirstByte, Gap: limits.Gap, Total: limits.Total,
-	}
+	x.outgoing.Timeouts = x.timeouts()
 }
 
 // WriteTo writes the request's body with its edits: it is the Body of outgoing.

@@ -27,7 +27,7 @@ func TestUpstreamRequests(t *testing.T) {
 		}, "/openai/v1/chat/completions?x=1", `{"model":"m0"}`, nil,
 			"POST /openai/deployments/real-0/chat/completions?x=1&api-version=2026-01-01 HTTP/1.1\r\nHost: HOST\r\nApi-Key: provider-secret\r\n" +
 				"X-Team: core\r\nUser-Agent: ours\r\nAccept-Encoding: identity\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n" + `{"model":"real-0"}`},
-		{"no credential", formats.OpenAI, func(p *config.Provider) { p.Path, p.Credential = "/v1", "" },
+		{"no credential", formats.OpenAI, func(p *config.Provider) { p.Path, p.Credentials = "/v1", nil },
 			"/v1/embeddings", `{"model":"m0","input":"a"}`, []string{"X-Unknown", "stays behind", "Traceparent", "00-1-2-03"},
 			"POST /v1/embeddings HTTP/1.1\r\nHost: HOST\r\nAccept-Encoding: identity\r\nContent-Type: application/json\r\nUser-Agent: c\r\nTraceparent: 00-1-2-03\r\nContent-Length: 30\r\n\r\n" + `{"model":"real-0","input":"a"}`},
 		{"usage is asked for", formats.OpenAI, func(p *config.Provider) { p.Path = "/v1" },
@@ -60,7 +60,7 @@ func TestUpstreamRequests(t *testing.T) {
 			})
 			h := newHouse(t, f.format, url)
 			f.provider(h.config.Providers[0])
-			h.gateway.Swap(NewSnapshot(h.config, h.policies, h.ids, h.gateway.current.Load(), nil))
+			h.gateway.Swap(NewSnapshot(h.config, h.policies, h.ids, newTracker(), h.gateway.current.Load(), nil))
 			_ = text(t, h.post(f.path, f.body, append(f.headers, "User-Agent", "c")...).Body)
 			want := strings.Replace(f.want, "HOST", h.config.Providers[0].HostHeader, 1)
 			if got != want {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/ledger"
 )
 
@@ -23,11 +24,31 @@ func (x *exchange) settleFailed(class abi.ErrorClass) {
 	if !x.reservation.Open() {
 		return
 	}
-	x.settlement = ledger.Settlement{Basis: ledger.Unbilled}
-	if class == abi.Ambiguous {
+	switch {
+	case class != abi.Ambiguous:
+		x.settlement = ledger.Settlement{Basis: ledger.Unbilled}
+	case x.lostContent():
+		x.settlement = x.lostAnswer()
+	default:
 		x.settlement = x.lost()
 	}
 	x.book()
+}
+
+// lostContent reports whether an attempt is known to have made something that no client will see: the provider bills
+// it, unlike one that never answered.
+func (x *exchange) lostContent() bool {
+	return x.framing != formats.Whole && x.stream.events > 0 && (x.meter.UsageSeen || x.meter.ContentBytes > 0)
+}
+
+// lostAnswer prices what a lost attempt is known to have made. It is not the answer's usage, so the record forgets it.
+func (x *exchange) lostAnswer() ledger.Settlement {
+	usage := x.used(ledger.Interrupted)
+	x.priceUsage(&usage)
+	s := ledger.Settlement{Basis: ledger.Ambiguous, Cost: x.record.Cost, Usage: usage}
+	x.record.Priced, x.record.Cost = false, 0
+	x.record.Breakdown, x.record.Policies[abi.PriceResponse] = [abi.NumDimensions]abi.NanoUSD{}, ""
+	return s
 }
 
 // lost is what is booked for an attempt of which nobody knows whether the provider billed it.

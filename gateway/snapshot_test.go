@@ -22,7 +22,7 @@ func TestSwap(t *testing.T) {
 		_, _ = w.Write([]byte(wholeAnswer))
 	}))
 	var closed atomic.Bool
-	first := NewSnapshot(h.config, h.policies, h.ids, nil, func() { closed.Store(true) })
+	first := NewSnapshot(h.config, h.policies, h.ids, newTracker(), nil, func() { closed.Store(true) })
 	h.gateway.Swap(first)
 	priced := ""
 	h.policies.price = func(*abi.Pricing) abi.Answer { priced = "old"; return abi.NoVerdict }
@@ -31,7 +31,7 @@ func TestSwap(t *testing.T) {
 	go func() { answered <- h.post("/v1/chat/completions", `{"model":"m0"}`).StatusCode }()
 	<-arrived
 	next := NewSnapshot(h.config, &fakePolicies{price: func(*abi.Pricing) abi.Answer { priced = "new"; return abi.NoVerdict }},
-		h.ids, first, nil)
+		h.ids, newTracker(), first, nil)
 	h.gateway.Swap(next)
 	if closed.Load() {
 		t.Fatal("the old configuration was closed under an exchange")
@@ -83,7 +83,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 	previous := h.gateway.current.Load()
 	const swaps = 1000
 	for range swaps {
-		next := NewSnapshot(h.config, h.policies, h.ids, previous, func() { closed.Add(1) })
+		next := NewSnapshot(h.config, h.policies, h.ids, newTracker(), previous, func() { closed.Add(1) })
 		h.gateway.Swap(next)
 		previous = next
 	}

@@ -8,7 +8,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func hex(n int) string { return strconv.FormatInt(int64(n), 16) }
+func hexOf(n int) string { return strconv.FormatInt(int64(n), 16) }
 
 // read reads exactly n bytes.
 func read(t *testing.T, r io.Reader, n int) string {

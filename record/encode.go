@@ -46,6 +46,9 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	}
 	e.mark("overrun", r.Overrun)
 	e.mark("unbooked", r.Unbooked)
+	if r.Malformed != 0 {
+		e.number("malformed_events", int64(r.Malformed))
+	}
 	e.policies(&r.Policies)
 	e.number("first_byte_us", r.FirstByte.Microseconds())
 	e.number("duration_us", r.Duration.Microseconds())
@@ -104,6 +107,11 @@ func (e *encoder) attempts(attempts []Attempt) {
 		e.buf = append(e.buf, '{')
 		e.text("step", a.Step)
 		e.text("provider", a.Provider)
+		e.text("model", a.Model)
+		if a.Credential > 0 {
+			e.number("credential", int64(a.Credential))
+		}
+		e.text("reason", a.Reason)
 		e.text("class", a.Class.String())
 		e.number("status", int64(a.Status))
 		e.text("error", a.Error)

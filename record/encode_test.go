@@ -18,13 +18,13 @@ func example() Record {
 		KeyID: "key_0011223344556677", Key: "ci", Team: "research", ClientAddress: "192.0.2.7",
 		Format: "openai", Operation: "chat", Model: "coding", Chain: "coding", Stream: true,
 		Attempts: []Attempt{
-			{Step: "llama", Provider: "local", Class: abi.NotSent, Error: "connection refused", Start: 400 * time.Microsecond, Duration: 3100 * time.Microsecond},
-			{Step: "deepseek", Provider: "deepseek", Status: 200, Start: 3600 * time.Microsecond, Duration: 1830 * time.Millisecond,
+			{Step: "llama", Provider: "local", Model: "llama3.2", Reason: "weighted", Class: abi.NotSent, Error: "connection refused", Start: 400 * time.Microsecond, Duration: 3100 * time.Microsecond},
+			{Step: "deepseek", Provider: "deepseek", Model: "deepseek-v4-flash", Credential: 1, Reason: "failover", Status: 200, Start: 3600 * time.Microsecond, Duration: 1830 * time.Millisecond,
 				Reserved: 650_000, Cost: 702_920, Basis: "interrupted"},
 		},
 		Provider: "deepseek", ProviderModel: "deepseek-v4-flash", Status: 200, Outcome: Interrupted,
 		Error: "upstream_cut", Cause: "the stream ended early", UsageSource: UsageUntilCut, Priced: true, Cost: 702_920,
-		Booked: 702_920, Overrun: true, Unbooked: true,
+		Booked: 702_920, Overrun: true, Unbooked: true, Malformed: 2,
 		Policies:  [abi.NumHooks]string{"office-hours", "default", "default"},
 		FirstByte: 412 * time.Millisecond, Duration: 1840 * time.Millisecond, Upstream: 1831 * time.Millisecond,
 	}
@@ -54,14 +54,14 @@ func TestAppendJSON(t *testing.T) {
 		{"every field", full, `{"id":"req_01kakv3c00000g40r40m30e209","time":"2026-11-21T08:15:30.123456789Z",` +
 			`"key_id":"key_0011223344556677","key":"ci","team":"research","client_address":"192.0.2.7",` +
 			`"format":"openai","operation":"chat","model":"coding","chain":"coding","stream":true,"attempts":[` +
-			`{"step":"llama","provider":"local","class":"not_sent","status":0,"error":"connection refused","start_us":400,"duration_us":3100},` +
-			`{"step":"deepseek","provider":"deepseek","class":"none","status":200,"reserved_nano_usd":650000,"cost_nano_usd":702920,"basis":"interrupted","start_us":3600,"duration_us":1830000}],` +
+			`{"step":"llama","provider":"local","model":"llama3.2","reason":"weighted","class":"not_sent","status":0,"error":"connection refused","start_us":400,"duration_us":3100},` +
+			`{"step":"deepseek","provider":"deepseek","model":"deepseek-v4-flash","credential":1,"reason":"failover","class":"none","status":200,"reserved_nano_usd":650000,"cost_nano_usd":702920,"basis":"interrupted","start_us":3600,"duration_us":1830000}],` +
 			`"provider":"deepseek","provider_model":"deepseek-v4-flash","status":200,"outcome":"interrupted",` +
 			`"error":"upstream_cut","cause":"the stream ended early",` +
 			`"usage":{"input":1,"output":2,"cache_read":3,"cache_write_5m":4,"cache_write_1h":5,"reasoning":6,"audio_input":7,"audio_output":8,"image":9,"requests":10,"cache_read_audio":11,"image_output":12},` +
 			`"usage_source":"interrupted","cost_nano_usd":702920,` +
 			`"breakdown_nano_usd":{"input":100,"output":101,"cache_read":102,"cache_write_5m":103,"cache_write_1h":104,"reasoning":105,"audio_input":106,"audio_output":107,"image":108,"requests":109,"cache_read_audio":110,"image_output":111},` +
-			`"booked_nano_usd":702920,"overrun":true,"unbooked":true,` +
+			`"booked_nano_usd":702920,"overrun":true,"unbooked":true,"malformed_events":2,` +
 			`"policies":{"authenticate":"office-hours","choose_step":"default","price_response":"default"},` +
 			`"first_byte_us":412000,"duration_us":1840000,"upstream_us":1831000}`},
 		{"no more than must be", Record{ID: "req_1", Time: time.Unix(0, 0)}, `{"id":"req_1","time":"1970-01-01T00:00:00Z",` +

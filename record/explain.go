@@ -124,6 +124,12 @@ func attemptOutcome(a *Attempt) string {
 	if a.Error != "" {
 		what += ": " + Printable(a.Error)
 	}
+	if a.Credential > 0 {
+		what = list(what, "credential "+strconv.Itoa(a.Credential+1))
+	}
+	if a.Reason != "" {
+		what = list(what, "chosen as "+Printable(a.Reason))
+	}
 	return what
 }
 

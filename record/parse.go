@@ -40,6 +40,7 @@ type wire struct {
 	Booked        int64             `json:"booked_nano_usd"`
 	Overrun       bool              `json:"overrun"`
 	Unbooked      bool              `json:"unbooked"`
+	Malformed     int               `json:"malformed_events"`
 	Policies      map[string]string `json:"policies"`
 	FirstByte     microseconds      `json:"first_byte_us"`
 	Duration      microseconds      `json:"duration_us"`
@@ -49,6 +50,8 @@ type wire struct {
 type wireAttempt struct {
 	Step     string       `json:"step"`
 	Provider string       `json:"provider"`
+	Model    string       `json:"model"`
+	Reason   string       `json:"reason"`
 	Class    string       `json:"class"`
 	Status   int          `json:"status"`
 	Error    string       `json:"error"`
@@ -57,6 +60,8 @@ type wireAttempt struct {
 	Basis    string       `json:"basis"`
 	Start    microseconds `json:"start_us"`
 	Duration microseconds `json:"duration_us"`
+
+	Credential int `json:"credential"`
 }
 
 // microseconds is a duration whose JSON form is a whole number of microseconds.
@@ -102,7 +107,7 @@ func (w *wire) record() (Record, error) {
 		Format: w.Format, Operation: w.Operation, Model: w.Model, Chain: w.Chain, Stream: w.Stream,
 		Provider: w.Provider, ProviderModel: w.ProviderModel, Status: w.Status, Error: w.Error, Cause: w.Cause,
 		FirstByte: time.Duration(w.FirstByte), Duration: time.Duration(w.Duration), Upstream: time.Duration(w.Upstream),
-		Booked: abi.NanoUSD(w.Booked), Overrun: w.Overrun, Unbooked: w.Unbooked,
+		Booked: abi.NanoUSD(w.Booked), Overrun: w.Overrun, Unbooked: w.Unbooked, Malformed: w.Malformed,
 	}
 	var err, errSource, errAttempts error
 	r.Outcome, err = lookUp("outcome", w.Outcome, NumOutcomes)
@@ -155,7 +160,8 @@ func attempts(from []wireAttempt) ([]Attempt, error) {
 			return nil, fmt.Errorf("attempt %d: %w", i+1, err)
 		}
 		to[i] = Attempt{
-			Step: a.Step, Provider: a.Provider, Class: class, Status: a.Status, Error: a.Error,
+			Step: a.Step, Provider: a.Provider, Model: a.Model, Credential: a.Credential, Reason: a.Reason,
+			Class: class, Status: a.Status, Error: a.Error,
 			Start: time.Duration(a.Start), Duration: time.Duration(a.Duration),
 			Reserved: abi.NanoUSD(a.Reserved), Cost: abi.NanoUSD(a.Cost), Basis: a.Basis,
 		}

@@ -11,7 +11,7 @@ func TestParsePassesOverWhatALaterVersionAdds(t *testing.T) {
 	want := example()
 	data := string(AppendJSON(nil, &want))
 	data = strings.Replace(data, `"team":`, `"organisation":{"name":"x"},"team":`, 1)
-	data = strings.Replace(data, `"class":`, `"credential":3,"class":`, 1)
+	data = strings.Replace(data, `"class":`, `"organ":3,"class":`, 1)
 	got, err := Parse([]byte(data))
 	if err != nil {
 		t.Fatal(err)

@@ -61,6 +61,7 @@ type Record struct {
 	Booked        abi.NanoUSD // by the ledger for all attempts together
 	Overrun       bool        // an attempt cost more than was reserved for it
 	Unbooked      bool        // an attempt passed while the ledger could not be written
+	Malformed     int         // events that nobody could read, and that the client was not sent
 	Breakdown     [abi.NumDimensions]abi.NanoUSD
 	Policies      [abi.NumHooks]string // which policy decided at each hook; "" if none did
 	FirstByte     time.Duration        // from Time to the first byte to the client; 0 if none was sent
@@ -72,6 +73,8 @@ type Record struct {
 type Attempt struct {
 	Step     string // alias
 	Provider string
+	Model    string         // the provider's name of it
+	Reason   string         // why the step was chosen, in the policy's words; "" if it said nothing
 	Class    abi.ErrorClass // NoError: it answered
 	Status   int            // the provider's; 0 without an answer
 	Error    string         // short cause in the gateway's words; "" if it answered well
@@ -80,6 +83,8 @@ type Attempt struct {
 	Basis    string         // what Cost rests on, as the ledger calls it; "" if nothing was reserved
 	Start    time.Duration  // after Record.Time
 	Duration time.Duration
+
+	Credential int // which of the provider's, from 0
 }
 
 // UsageSource says where the usage figures come from.

@@ -158,6 +158,8 @@ func wireName(t types.Type, value int64) string {
 		return abi.Hook(value).String()
 	case "Limit":
 		return abi.Limit(value).String()
+	case "StepHealth":
+		return abi.StepHealth(value).String()
 	case "Period":
 		return abi.Period(value).String()
 	default:

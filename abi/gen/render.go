@@ -180,7 +180,7 @@ func snake(name string) string {
 // kinds are the enumerations that are a type of their own in every SDK, with the word that their constants in package
 // abi begin with.
 func kinds() map[string]string {
-	return map[string]string{"CredentialShape": "Credential", "KeyState": "Key", "ErrorClass": "", "PricePhase": "", "Period": ""}
+	return map[string]string{"CredentialShape": "Credential", "KeyState": "Key", "ErrorClass": "", "PricePhase": "", "Period": "", "StepHealth": "Step"}
 }
 
 // parameters are a function's parameters: name, separator, type.

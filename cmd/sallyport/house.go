@@ -36,6 +36,7 @@ type house struct {
 	runtime  *runtime.Runtime
 	tests    *selfTests
 	metrics  *admin.Metrics
+	chains   *chainHealth
 	gateway  *gateway.Gateway
 	current  atomic.Pointer[generation]
 	draining atomic.Bool
@@ -73,6 +74,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	}
 	h.metrics = admin.NewMetrics(version, func() float64 { return float64(h.state.Dropped()) }, time.Now)
 	h.metrics.Watch(h.moneyFigures)
+	h.chains = newChainHealth(log, h.metrics, h.configuration)
 	if h.kv, err = kv.Open(ctx, kv.Options{Store: h.state, Log: log}); err != nil {
 		return nil, fmt.Errorf("opening what policies remember in %s: %w", first.Data, err)
 	}
@@ -122,7 +124,7 @@ func (h *house) prepare(ctx context.Context, c *config.Snapshot, previous *gatew
 		set.Close()
 		return nil, err
 	}
-	return &generation{c, set, gateway.NewSnapshot(c, set, directory, previous, set.Close)}, nil
+	return &generation{c, set, gateway.NewSnapshot(c, set, directory, h.chains.tracker, previous, set.Close)}, nil
 }
 
 // reload takes the configuration in anew. A good one is swapped in whole; of a bad one the log tells every problem,
@@ -176,7 +178,7 @@ func (h *house) watch(ctx context.Context) error {
 func (h *house) adminOptions() admin.Options {
 	return admin.Options{
 		Token: h.current.Load().config.Admin.Token, Log: h.log, Metrics: h.metrics,
-		Keys: h.keys, Teams: h.keys, Books: admin.NewBooks(h.ledger, h.keys, h.keys), Backups: h.state,
+		Keys: h.keys, Teams: h.keys, Chains: h.chains, Books: admin.NewBooks(h.ledger, h.keys, h.keys), Backups: h.state,
 		Records: records{h.state}, Policies: h.policies, Ready: h.ready,
 	}
 }

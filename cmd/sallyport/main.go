@@ -38,7 +38,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newInit(), newValidate(), newKey(), newTeam(), newUsage(), newLedger(),
+	root.AddCommand(newServe(), newInit(), newValidate(), newKey(), newTeam(), newUsage(), newChain(), newLedger(),
 		newBackup(), newRestore(), newExplain(), newDemoProvider(), newVersion(), newPlugin(), newCompile())
 	return root
 }

@@ -26,7 +26,8 @@ func newPlugin() *cobra.Command {
 		Short: "Write, build, test and look into policies",
 		Args:  cobra.NoArgs,
 	}
-	c.AddCommand(newPluginInit(), newPluginBuild(), newPluginTest(), newPluginBench(), newPluginInspect(), newPluginValidate())
+	c.AddCommand(newPluginInit(), newPluginBuild(), newPluginTest(), newPluginBench(), newPluginInspect(), newPluginValidate(),
+		newPluginReplay())
 	return c
 }
 
@@ -90,7 +91,7 @@ func (p *plugin) policy() (runtime.Policy, error) {
 		return runtime.Policy{}, err
 	}
 	policy := runtime.Policy{
-		Name: p.manifest.Name, Wasm: p.wasm, Script: script,
+		Name: p.manifest.Name, Wasm: p.wasm, Script: script, Inputs: p.manifest.Inputs,
 		Limits: runtime.Limits{Fuel: p.manifest.Limits.Fuel, Memory: p.manifest.Limits.Memory},
 	}
 	for _, name := range p.manifest.Hooks {

@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/plugin/cases"
 	"github.com/sallyport-dev/sallyport/plugin/host"
+	"github.com/sallyport-dev/sallyport/plugin/host/stock"
 	"github.com/sallyport-dev/sallyport/record"
 )
 
@@ -22,11 +26,14 @@ type examination interface {
 func newPluginTest() *cobra.Command {
 	var files []string
 	var asJSON bool
+	on := hostOurs
 	c := &cobra.Command{
 		Use:   "test [DIR|FILE]",
 		Short: "Ask a policy its cases",
 		Long: "Ask a policy its cases, on the gateway's own runtime: those in its manifest and, of a project, which is built first,\n" +
-			"those in the folder cases too. It has the grants that its manifest asks for.",
+			"those in the folder cases too. It has the grants that its manifest asks for.\n\n" +
+			"With --host extism a plugin of the portable tier is asked on the host of Extism's SDK for Go instead, which shows that\n" +
+			"it does not depend on this one. What it prints is lost there, and fuel is not counted.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := openPlugin(c, place(args))
@@ -39,7 +46,7 @@ func newPluginTest() *cobra.Command {
 			if len(p.cases) == 0 {
 				return errNoCases
 			}
-			results, err := examine(c.Context(), p)
+			results, err := examine(c.Context(), p, on)
 			if err != nil {
 				return err
 			}
@@ -56,20 +63,47 @@ func newPluginTest() *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&files, "cases", nil, "a further `file` of cases")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().StringVar(&on, "host", on, "the `host` that asks: sallyport or extism")
 	return c
 }
 
-// examine asks a plugin all its cases.
-func examine(ctx context.Context, p *plugin) ([]host.Result, error) {
-	e, err := openHost(ctx, p)
+// The hosts that a plugin can be tested on.
+const (
+	hostOurs   = "sallyport"
+	hostExtism = "extism"
+)
+
+// examine asks a plugin all its cases, on a host.
+func examine(ctx context.Context, p *plugin, on string) ([]host.Result, error) {
+	e, err := openExamination(ctx, p, on)
 	if err != nil {
 		return nil, err
 	}
-	results, err := examination(e).Run(ctx, p.cases)
+	results, err := e.Run(ctx, p.cases)
+	return results, errors.Join(err, e.Close(ctx))
+}
+
+func openExamination(ctx context.Context, p *plugin, on string) (examination, error) {
+	switch on {
+	case hostOurs:
+		return openHost(ctx, p)
+	case hostExtism:
+		return openStock(ctx, p)
+	}
+	return nil, fmt.Errorf("--host %s: use %s or %s", on, hostOurs, hostExtism)
+}
+
+// openStock opens Extism's own host, which serves nothing but the portable tier.
+func openStock(ctx context.Context, p *plugin) (examination, error) {
+	if only := p.report.Imports[abi.ModulePolicy]; len(only) > 0 {
+		return nil, fmt.Errorf("%s is no plugin of the portable tier alone: it imports %s from %s, which no other host serves",
+			shortest(p.file), strings.Join(only[:min(len(only), 3)], ", "), abi.ModulePolicy)
+	}
+	policy, err := p.policy()
 	if err != nil {
 		return nil, err
 	}
-	return results, e.Close(ctx)
+	return stock.Open(ctx, policy, p.report.Hooks)
 }
 
 func openHost(ctx context.Context, p *plugin) (*host.Host, error) {
@@ -119,4 +153,7 @@ func writeResultsJSON(out io.Writer, results []host.Result) error {
 	return json.NewEncoder(out).Encode(all)
 }
 
-var _ examination = (*host.Host)(nil)
+var (
+	_ examination = (*host.Host)(nil)
+	_ examination = (*stock.Examination)(nil)
+)

@@ -23,7 +23,8 @@ func readPolicies(configured []config.Policy) ([]runtime.Policy, error) {
 		}
 		all = append(all, runtime.Policy{
 			Name: p.Name, Wasm: wasm, Script: script, Hooks: p.Hooks, Veto: p.Veto, Config: p.Config,
-			Limits: runtime.Limits(p.Limits), Grants: runtime.Grants(p.Grants),
+			Limits: runtime.Limits(p.Limits), Grants: runtime.Grants(p.Grants), Shadow: p.Shadow, Percent: p.Percent,
+			Inputs: statedInputs(wasm),
 		})
 	}
 	return all, nil
@@ -44,6 +45,16 @@ func readModule(p *config.Policy) (wasm, script []byte, err error) {
 		}
 	}
 	return wasm, script, err
+}
+
+// statedInputs are the fields that a module's manifest says it reads; nil if it does not say. A manifest that is not right is
+// reported where it is checked.
+func statedInputs(wasm []byte) []string {
+	m, err := manifest.Read(wasm)
+	if err != nil {
+		return nil
+	}
+	return m.Inputs
 }
 
 // hookNames names hooks for people and the admin API.

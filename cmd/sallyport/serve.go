@@ -16,9 +16,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// drainTime is how long a shutdown waits for the exchanges under way.
-const drainTime = 30 * time.Second
-
 // serveFlags are the flags of serve.
 type serveFlags struct {
 	config, data        string
@@ -118,11 +115,16 @@ func (h *house) run(ctx context.Context, data, adm net.Listener) error {
 	return nil
 }
 
-// drain lets the exchanges under way come to their end.
+// drain says that the gateway is not ready, waits for those in front of it to see that, accepts nothing more, and lets
+// the exchanges under way come to their end. Those that take too long are told, and end.
 func (h *house) drain() {
 	h.draining.Store(true)
-	h.log.Info("shutting down", "waiting_at_most", drainTime)
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	d := h.configuration().Drain
+	h.log.Info("shutting down", "accepting_for", d.Delay, "then_waiting_at_most", d.Timeout)
+	if d.Delay > 0 {
+		<-time.After(d.Delay)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), d.Timeout)
 	defer cancel()
 	if err := h.gateway.Shutdown(ctx); err != nil {
 		h.log.Warn("some exchanges were cut off", "error", err)

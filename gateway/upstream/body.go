@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -18,22 +17,28 @@ const (
 	closing                // the connection's end
 )
 
-// maxChunkLine bounds a chunk's size line and a trailer line.
-const maxChunkLine = 4 << 10
+const (
+	maxChunkLine = 4 << 10  // a chunk's size line, or a trailer line
+	maxTrailers  = 64 << 10 // all trailer lines together
+)
+
+var errTooLong = fmt.Errorf("%w: a header or a chunk line is too long", ErrMalformed)
 
 // body reads an answer's body. fasthttp's own readers are not used: they take a chunked body that the peer cut for
 // a whole one, and they wait for a whole chunk where part of it could already be passed on.
 type body struct {
-	br      *bufio.Reader
-	framing framing
-	left    int64 // bytes left of the body or of the chunk
-	inChunk bool  // left counts a chunk that was begun, its line end included
-	done    bool  // ended where the framing says
+	in       *reader
+	framing  framing
+	left     int64 // bytes left of the body or of the chunk
+	inChunk  bool  // left counts a chunk that was begun, its line end included
+	trailing bool  // the last chunk was read, what follows are trailers
+	trailers int   // bytes of them so far
+	done     bool  // ended where the framing says
 }
 
 // begin starts on the body that h announces.
-func (b *body) begin(h *fasthttp.ResponseHeader, br *bufio.Reader) {
-	*b = body{br: br}
+func (b *body) begin(h *fasthttp.ResponseHeader, in *reader) {
+	*b = body{in: in}
 	switch n := h.ContentLength(); {
 	case bodyless(h.StatusCode()):
 		b.done = true
@@ -61,20 +66,17 @@ func (b *body) read(p []byte) (int, error) {
 	case chunked:
 		return b.readChunked(p)
 	case closing:
-		n, err := b.br.Read(p)
-		b.done = err == io.EOF
+		n, err := b.in.some(p, direct)
+		b.done = err == io.EOF //nolint:errorlint // the sentinel itself
 		return n, err
 	}
 	if int64(len(p)) > b.left {
 		p = p[:b.left]
 	}
-	n, err := b.br.Read(p)
+	n, err := b.in.some(p, direct)
 	b.left -= int64(n)
 	b.done = b.left == 0
-	if err == io.EOF && !b.done {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+	return n, inMidBody(err)
 }
 
 // readChunked returns bytes of the current chunk, and of those behind it as far as they are already buffered.
@@ -82,93 +84,78 @@ func (b *body) readChunked(p []byte) (int, error) {
 	total := 0
 	for {
 		if b.left == 0 {
-			if err := b.nextChunk(); err != nil || b.done {
-				return total, endOf(err, b.done && total == 0)
+			if total > 0 && (b.trailing || !b.lineReady()) {
+				return total, nil
 			}
+			if err := b.nextChunk(); err != nil {
+				return total, inMidBody(err)
+			}
+			if b.done {
+				return 0, io.EOF
+			}
+			continue
 		}
 		part := p[total:]
 		if int64(len(part)) > b.left {
 			part = part[:b.left]
 		}
-		n, err := b.br.Read(part)
+		n, err := b.in.some(part, readSize) // with less, what follows the chunk had to be read by itself
 		b.left -= int64(n)
 		total += n
 		if err != nil {
-			return total, endOf(err, false)
+			return total, inMidBody(err)
 		}
-		if total == len(p) || !b.ready() {
+		if total == len(p) || b.left > 0 && b.in.buffered() == 0 {
 			return total, nil
 		}
 	}
 }
 
-// endOf turns a connection's end into what it means in mid-body, and a finished body into io.EOF.
-func endOf(err error, finished bool) error {
-	switch {
-	case finished:
-		return io.EOF
-	case err == io.EOF: //nolint:errorlint // bufio returns the sentinel itself
+// inMidBody turns a connection's end into what it means before a body's end.
+func inMidBody(err error) error {
+	if err == io.EOF { //nolint:errorlint // the sentinel itself
 		return io.ErrUnexpectedEOF
 	}
 	return err
 }
 
-// ready reports whether more of the body can be had without waiting: of this chunk, or the next one's size line.
-func (b *body) ready() bool {
-	n := b.br.Buffered()
-	if b.left > 0 || n <= len("\r\n") {
-		return b.left > 0 && n > 0
-	}
-	next, _ := b.br.Peek(n)
-	return bytes.IndexByte(next[len("\r\n"):], '\n') >= 0
+// lineReady reports whether the next chunk's size line can be had without waiting.
+func (b *body) lineReady() bool {
+	next := b.in.ready()
+	return len(next) > len("\r\n") && bytes.IndexByte(next[len("\r\n"):], '\n') >= 0
 }
 
-// nextChunk reads the line end of the chunk before and the size line of the next; after the last one the trailers,
-// which are dropped.
+// nextChunk reads the line end of the chunk before and the size line of the next, or after the last one a trailer
+// line, which is dropped.
 func (b *body) nextChunk() error {
 	if b.inChunk {
-		var end [2]byte
-		if _, err := io.ReadFull(b.br, end[:]); err != nil {
-			return err
-		}
-		if end != [2]byte{'\r', '\n'} {
-			return fmt.Errorf("%w: chunk longer than its size", ErrMalformed)
+		b.inChunk = false
+		if ok, err := b.in.lineEnd(); err != nil || !ok {
+			return orMalformed(err, "chunk longer than its size")
 		}
 	}
-	line, err := b.line()
-	if err != nil {
+	line, err := b.in.line()
+	switch {
+	case err != nil:
 		return err
-	}
-	if b.left, err = chunkSize(line); err != nil {
-		return err
-	}
-	b.inChunk = true
-	for b.left == 0 {
-		if line, err = b.line(); err != nil {
-			return err
+	case b.trailing:
+		b.done = len(line) == 0
+		if b.trailers += len(line); b.trailers > maxTrailers {
+			return errTooLong
 		}
-		if len(line) == 0 {
-			b.done = true
-			return nil
-		}
+		return nil
 	}
-	return nil
+	b.left, err = chunkSize(line)
+	b.trailing, b.inChunk = b.left == 0, b.left > 0
+	return err
 }
 
-// line reads one CRLF-ended line, without its end.
-func (b *body) line() ([]byte, error) {
-	line, err := b.br.ReadSlice('\n')
-	if err == bufio.ErrBufferFull || len(line) > maxChunkLine { //nolint:errorlint // bufio returns the sentinel itself
-		return nil, fmt.Errorf("%w: chunk line too long", ErrMalformed)
-	}
+// orMalformed returns err, or without one what is wrong with the answer.
+func orMalformed(err error, what string) error {
 	if err != nil {
-		return nil, err
+		return err
 	}
-	line, ok := bytes.CutSuffix(line, []byte("\r\n"))
-	if !ok || bytes.IndexByte(line, '\r') >= 0 {
-		return nil, fmt.Errorf("%w: chunk line that does not end with CRLF", ErrMalformed)
-	}
-	return line, nil
+	return fmt.Errorf("%w: %s", ErrMalformed, what)
 }
 
 // chunkSize parses a size line; extensions are passed over.

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"net/http/httputil"
@@ -22,7 +21,8 @@ func FuzzChunked(f *testing.F) {
 		if size <= 0 || size > 64 {
 			size = 7
 		}
-		b := body{framing: chunked, br: bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(wire)), 64)}
+		in := reader{src: iotest.OneByteReader(bytes.NewReader(wire)), buf: make([]byte, 64)}
+		b := body{framing: chunked, in: &in}
 		var got []byte
 		var err error
 		for p := make([]byte, size); err == nil; {

@@ -1,34 +1,47 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// conn is one connection to a provider. fasthttp's pool holds it as a net.Conn; one round trip at a time uses it.
+// conn is one connection to a provider. One round trip at a time uses it.
 type conn struct {
 	net.Conn                 // what is read and written: the socket, or TLS over it
 	socket   net.Conn        // the socket itself
 	rawRead  syscall.RawConn // for the look before reuse
 	peek     func(fd uintptr) bool
-	idle     bool // set by peek: the socket is open and has nothing to read
+	silent   bool // set by peek: the socket is open and has nothing to read
 
-	release func(reuse bool) // gives the connection back to the pool or ends it
-	retire  time.Time        // not used again after this
-	used    bool             // has carried a round trip before
+	newer, older *conn     // neighbours among the idle ones; the pool's
+	idleSince    time.Time // the pool's
+	retire       time.Time // not used again after this
+	reused       bool      // has carried a round trip before
 
-	deadline     time.Time     // of the whole round trip
-	readTimeout  time.Duration // of the next read
-	writeTimeout time.Duration // of the next write
-	gotBytes     bool          // a byte was read in this round trip
-	ended        bool          // the peer closed, or reading failed
+	written  int  // bytes of the request that were handed over
+	gotBytes bool // a byte was read in this round trip
+	ended    bool // the peer closed, or reading failed
+
+	// A long request is written while another goroutine listens for an early answer, so both sides of it share this.
+	mu       sync.Mutex
+	deadline time.Time     // of the whole round trip
+	firstBy  time.Time     // of the answer's first byte; zero until the request is written
+	begun    bool          // the answer's first byte is there: from now on it is gaps that are bounded
+	gap      time.Duration // of the next read
+	write    time.Duration // of the next write
+	stopped  bool          // nothing more is to be written
 }
+
+// errStopped is a write that was given up because the peer had said all that it was going to say.
+var errStopped = errors.New("the peer does not wait for the rest")
 
 // newConn wraps a fresh socket.
 func newConn(socket net.Conn, retire time.Time) (*conn, error) {
@@ -45,7 +58,7 @@ func newConn(socket net.Conn, retire time.Time) (*conn, error) {
 	c.peek = func(fd uintptr) bool {
 		var one [1]byte
 		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		c.idle = errors.Is(err, unix.EAGAIN)
+		c.silent = errors.Is(err, unix.EAGAIN)
 		return true
 	}
 	return c, nil
@@ -53,9 +66,10 @@ func newConn(socket net.Conn, retire time.Time) (*conn, error) {
 
 // begin prepares the connection for a round trip.
 func (c *conn) begin(t *Timeouts, deadline time.Time) {
-	c.deadline = deadline
-	c.writeTimeout, c.readTimeout = t.Write, t.FirstByte
-	c.gotBytes, c.ended = false, false
+	c.deadline, c.firstBy = deadline, time.Time{}
+	c.write, c.gap = t.Write, t.Gap
+	c.written = 0
+	c.begun, c.stopped, c.gotBytes, c.ended = false, false, false, false
 }
 
 // clean reports whether an idle connection may carry another request: nothing was sent by the peer since the last
@@ -65,26 +79,23 @@ func (c *conn) clean(now time.Time) bool {
 	if now.After(c.retire) {
 		return false
 	}
-	c.idle = false
-	return c.rawRead.Read(c.peek) == nil && c.idle
+	c.silent = false
+	return c.rawRead.Read(c.peek) == nil && c.silent
 }
 
 // handshake speaks TLS on a fresh connection.
-func (c *conn) handshake(config *tls.Config, timeout time.Duration) error {
+func (c *conn) handshake(ctx context.Context, config *tls.Config) error {
 	t := tls.Client(c.socket, config)
-	if err := c.socket.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
-	if err := t.Handshake(); err != nil {
+	if err := t.HandshakeContext(ctx); err != nil {
 		return err
 	}
 	c.Conn = t
-	return c.socket.SetDeadline(time.Time{})
+	return nil
 }
 
 // Read reads with a deadline of its own, and remembers how the peer ended.
 func (c *conn) Read(p []byte) (int, error) {
-	if err := c.socket.SetReadDeadline(c.next(c.readTimeout)); err != nil {
+	if err := c.boundRead(); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
@@ -97,25 +108,98 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes with a deadline of its own.
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.socket.SetWriteDeadline(c.next(c.writeTimeout)); err != nil {
-		return 0, err
+// boundRead sets the deadline of the next read.
+func (c *conn) boundRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.begun:
+		return c.socket.SetReadDeadline(c.within(c.gap))
+	case c.firstBy.IsZero():
+		return c.socket.SetReadDeadline(c.deadline)
 	}
-	return c.Conn.Write(p)
+	return c.socket.SetReadDeadline(c.firstBy)
 }
 
-// Close closes the socket. There is no farewell on TLS: it could block, and the peer has nothing left to say.
-func (c *conn) Close() error { return c.socket.Close() }
+// await says how long the answer's first byte may take from now on, also to a read that is under way.
+func (c *conn) await(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.firstBy = c.within(d)
+	if !c.begun {
+		_ = c.socket.SetReadDeadline(c.firstBy) // fails on a closed socket, as the read then does
+	}
+}
 
-// next returns the sooner of a step's deadline and the round trip's.
-func (c *conn) next(step time.Duration) time.Time {
+// setBegun says whether the answer has begun.
+func (c *conn) setBegun(begun bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun = begun
+}
+
+// stopWriting ends the write that is under way, and those to come.
+func (c *conn) stopWriting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	_ = c.socket.SetWriteDeadline(time.Unix(1, 0)) // fails on a closed socket, as the write then does
+}
+
+// maxWrite is the most that is written under one deadline, so that a long request lives as long as it moves.
+const maxWrite = 64 << 10
+
+// Write writes with a deadline of its own for each piece.
+func (c *conn) Write(p []byte) (int, error) {
+	total := 0
+	for {
+		piece := p[total:min(len(p), total+maxWrite)]
+		if err := c.boundWrite(); err != nil {
+			return total, err
+		}
+		n, err := c.Conn.Write(piece)
+		total += n
+		c.written += n
+		if err != nil {
+			return total, c.whyNotWritten(err)
+		}
+		if total == len(p) {
+			return total, nil
+		}
+	}
+}
+
+// whyNotWritten tells a write that was stopped from one that failed.
+func (c *conn) whyNotWritten(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return errStopped
+	}
+	return err
+}
+
+// boundWrite sets the deadline of the next write.
+func (c *conn) boundWrite() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return errStopped
+	}
+	return c.socket.SetWriteDeadline(c.within(c.write))
+}
+
+// within returns the sooner of a step's deadline and the round trip's.
+func (c *conn) within(step time.Duration) time.Time {
 	d := time.Now().Add(step)
-	if !c.deadline.IsZero() && c.deadline.Before(d) {
+	if c.deadline.Before(d) {
 		return c.deadline
 	}
 	return d
 }
+
+// Close closes the socket. There is no farewell on TLS: it could block, and the peer has nothing left to say.
+func (c *conn) Close() error { return c.socket.Close() }
 
 // isTimeout reports whether err is a deadline that passed.
 func isTimeout(err error) bool {

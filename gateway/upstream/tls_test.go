@@ -21,15 +21,17 @@ func TestTLS(t *testing.T) {
 	}
 	s.StartTLS()
 	defer s.Close()
-	pool := NewPool(s.Listener.Addr().String(), "example.com")
+	stranger := localPool(s.Listener.Addr().String(), "example.com", nil)
+	defer stranger.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	pool := localPool(s.Listener.Addr().String(), "example.com", roots)
 	defer pool.Close()
 	var trip Trip
 	var e *Error
-	if err := trip.Send(pool, testRequestTLS()); !errors.As(err, &e) || e.Phase != Connecting {
+	if err := trip.Send(stranger, testRequestTLS()); !errors.As(err, &e) || e.Phase != Connecting {
 		t.Fatalf("a certificate that nobody vouches for: %v", err)
 	}
-	pool.tls.RootCAs = x509.NewCertPool()
-	pool.tls.RootCAs.AddCert(s.Certificate())
 	for range 3 {
 		if err := trip.Send(pool, testRequestTLS()); err != nil {
 			t.Fatal(err)
@@ -60,7 +62,7 @@ func TestHandshakeTimesOut(t *testing.T) {
 	req := testRequest()
 	req.Timeouts.TLS = 50 * time.Millisecond
 	var e *Error
-	if err := new(Trip).Send(NewPool(l.Addr().String(), "example.com"), req); !errors.As(err, &e) || e.Phase != Connecting || !errors.Is(err, ErrTimeout) {
+	if err := new(Trip).Send(localPool(l.Addr().String(), "example.com", nil), req); !errors.As(err, &e) || e.Phase != Connecting || !errors.Is(err, ErrTimeout) {
 		t.Errorf("error %v", err)
 	}
 }

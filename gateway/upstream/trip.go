@@ -1,7 +1,7 @@
 package upstream
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"io"
 	"sync"
@@ -10,89 +10,95 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// answerGrace is how long an answer is looked for after writing the request has failed. What there is has arrived.
+const answerGrace = 100 * time.Millisecond
+
 // Trip is one round trip. The zero value is ready; after Close it can be used again. One goroutine drives it; only
-// Cancel may be called from another.
+// Cancel and Canceled may be called from another.
 type Trip struct {
 	// Header is the answer's header, valid from Send to Close.
 	Header fasthttp.ResponseHeader
 
-	pool *Pool
-	conn *conn
-	br   *bufio.Reader
-	body body
+	pool      *Pool
+	conn      *conn
+	in        reader
+	out       writer
+	body      body
+	closes    bool       // the connection must not be used again, by what the answer says
+	early     bool       // the answer came before the request was whole
+	listening bool       // another goroutine reads the header
+	heard     chan error // from it
 
-	mu       sync.Mutex // guards what Cancel reads
-	live     *conn      // conn while it may be closed by Cancel
+	mu       sync.Mutex         // guards what Cancel needs
+	opening  context.CancelFunc // ends the wait for a connection
+	live     *conn              // conn while it may be closed by Cancel
 	canceled bool
 }
 
 // Send writes req on a connection of pool and reads the answer's header. After an *Error the trip is closed.
+//
+// A provider may answer before it has the whole request, as one that refuses its size does. The answer counts then,
+// and nothing is said of the write that broke.
 func (t *Trip) Send(pool *Pool, req *Request) error {
 	t.pool = pool
 	t.Header.Reset() // what an earlier trip answered says nothing of this one
-	c, err := pool.checkout(&req.Timeouts)
+	now := time.Now()
+	deadline := now.Add(req.Timeouts.Total)
+	c, err := t.connect(&req.Timeouts, now, deadline)
 	if err != nil {
-		return &Error{Connecting, cause(err)}
+		return t.fail(Connecting, err)
 	}
 	t.conn = c
-	c.begin(&req.Timeouts, time.Now().Add(req.Timeouts.Total))
+	c.begin(&req.Timeouts, deadline)
 	if !t.arm(c) {
-		t.Close()
-		return &Error{Connecting, ErrCanceled}
+		return t.fail(Connecting, ErrCanceled)
 	}
-	if err := t.write(req); err != nil {
+	t.in = reader{src: c, buf: pool.buffers.getRead()}
+	wrote := t.write(req)
+	err = t.hear(wrote, req)
+	switch {
+	case err == nil:
+		t.early = wrote != nil
+		t.body.begin(&t.Header, &t.in)
+		return nil
+	case wrote != nil && !errors.Is(wrote, errStopped):
+		return t.fail(Sending, wrote)
+	case wrote != nil:
 		return t.fail(Sending, err)
+	case c.gotBytes:
+		return t.fail(Reading, err)
 	}
-	if err := t.readHeader(); err != nil {
-		if c.gotBytes {
-			return t.fail(Reading, err)
-		}
-		return t.fail(Waiting, err)
-	}
-	c.readTimeout = req.Timeouts.Gap
-	t.body.begin(&t.Header, t.br)
-	return nil
+	return t.fail(Waiting, err)
 }
 
-// write sends the whole request.
-func (t *Trip) write(req *Request) error {
-	bw := t.pool.host.AcquireWriter(t.conn)
-	defer t.pool.host.ReleaseWriter(bw)
-	if _, err := bw.Write(req.Head); err != nil {
-		return err
+// connect returns a connection that is ready for a request: an idle one that passed the look, or a fresh one.
+func (t *Trip) connect(limits *Timeouts, now, deadline time.Time) (*conn, error) {
+	c, turn := t.pool.claim(now)
+	if c != nil {
+		return c, nil
 	}
-	if req.Body != nil {
-		if _, err := req.Body.WriteTo(bw); err != nil {
-			return err
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	if !t.armOpening(cancel) {
+		if turn {
+			t.pool.pass()
+		}
+		return nil, ErrCanceled
+	}
+	defer t.disarm()
+	if !turn {
+		if c, err := t.pool.wait(ctx); c != nil || err != nil {
+			return c, err
 		}
 	}
-	return bw.Flush()
-}
-
-// maxInterim bounds the 1xx answers before the real one.
-const maxInterim = 16
-
-// readHeader reads the answer's header, past interim answers.
-func (t *Trip) readHeader() error {
-	t.br = t.pool.host.AcquireReader(t.conn)
-	for range maxInterim {
-		if err := t.Header.Read(t.br); err != nil {
-			return err
-		}
-		if code := t.Header.StatusCode(); code >= 200 && code <= 599 {
-			return nil
-		} else if code == fasthttp.StatusSwitchingProtocols || code < 100 || code > 599 {
-			return ErrMalformed
-		}
-	}
-	return ErrMalformed
+	return t.pool.dial(ctx, limits)
 }
 
 // Read reads the answer's body. io.EOF means that it ended where its framing says; an *Error wrapping ErrCut that
 // the connection ended before. What is ready is returned at once: Read never waits to fill p.
 func (t *Trip) Read(p []byte) (int, error) {
 	n, err := t.body.read(p)
-	if err == nil || errors.Is(err, io.EOF) {
+	if err == nil || err == io.EOF { //nolint:errorlint // the body's own end, not an error that holds one
 		return n, err
 	}
 	if t.Canceled() {
@@ -109,14 +115,17 @@ func (t *Trip) Length() int {
 	return -1
 }
 
-// Cancel ends the round trip from another goroutine: its connection is closed at once, and whatever Send or Read
-// waits for fails with ErrCanceled. A trip that has not begun will not.
+// Cancel ends the round trip from another goroutine: its connection is closed at once, or the wait for one ended, and
+// whatever Send or Read waits for fails with ErrCanceled. A trip that has not begun will not.
 func (t *Trip) Cancel() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.canceled = true
 	if t.live != nil {
 		_ = t.live.Close()
+	}
+	if t.opening != nil {
+		t.opening()
 	}
 }
 
@@ -128,7 +137,7 @@ func (t *Trip) Canceled() bool {
 }
 
 // SetGap changes how long the next reads may take, while the answer is being read.
-func (t *Trip) SetGap(gap time.Duration) { t.conn.readTimeout = gap }
+func (t *Trip) SetGap(gap time.Duration) { t.conn.gap = gap }
 
 // Close gives the connection back, to the pool if the answer was read to its end, and makes the trip ready for the
 // next Send. It may be called at any time, more than once. A cancellation outlives it: see Reset.
@@ -136,18 +145,31 @@ func (t *Trip) Close() {
 	if t.conn == nil {
 		return
 	}
-	reuse := t.disarm() && t.body.done && t.br != nil && t.br.Buffered() == 0 && !t.conn.ended && !t.Header.ConnectionClose()
-	if t.br != nil {
-		t.pool.host.ReleaseReader(t.br)
+	if t.listening { // Send did not come to its end: the body panicked
+		_ = t.conn.Close()
+		<-t.heard
+		t.listening = false
 	}
-	t.conn.release(reuse)
-	t.conn, t.br, t.body = nil, nil, body{}
+	reuse := t.disarm() && t.spent()
+	if t.in.buf != nil {
+		t.pool.buffers.putRead(t.in.buf)
+	}
+	t.pool.release(t.conn, reuse)
+	t.conn, t.in, t.body, t.closes, t.early = nil, reader{}, body{}, false, false
+}
+
+// spent reports whether the request and the answer went over whole, with nothing behind them, so that the connection
+// can be used for others.
+func (t *Trip) spent() bool {
+	return t.body.done && !t.early && !t.closes && t.in.buffered() == 0 && !t.conn.ended && !t.Header.ConnectionClose()
 }
 
 // Reset forgets a cancellation and the header, for the next exchange.
 func (t *Trip) Reset() {
 	t.Close()
 	t.Header.Reset()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.canceled = false
 }
 
@@ -161,12 +183,22 @@ func (t *Trip) arm(c *conn) bool {
 	return !t.canceled
 }
 
+// armOpening lets Cancel end the wait for a connection; false if it came first.
+func (t *Trip) armOpening(stop context.CancelFunc) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.canceled {
+		t.opening = stop
+	}
+	return !t.canceled
+}
+
 // disarm takes the connection out of Cancel's reach, so that a late Cancel cannot close it under its next user. It
 // reports whether the connection is still whole.
 func (t *Trip) disarm() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.live = nil
+	t.live, t.opening = nil, nil
 	return !t.canceled
 }
 
@@ -177,18 +209,4 @@ func (t *Trip) fail(phase Phase, err error) error {
 	}
 	t.Close()
 	return &Error{phase, cause(err)}
-}
-
-// cause translates the sentinels of the network and of fasthttp, once, here.
-func cause(err error) error {
-	var small *fasthttp.ErrSmallBuffer
-	switch {
-	case errors.Is(err, fasthttp.ErrTimeout) || isTimeout(err):
-		return ErrTimeout
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return ErrCut
-	case errors.As(err, &small):
-		return ErrMalformed
-	}
-	return err
 }

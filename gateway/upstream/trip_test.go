@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -27,9 +28,14 @@ func provider(t *testing.T, script func(n int, c net.Conn, next func() bool)) *P
 			return err == nil
 		})
 	})
-	pool := NewPool(address, "")
+	pool := localPool(address, "", nil)
 	t.Cleanup(pool.Close)
 	return pool
+}
+
+// localPool leads to a test's own server.
+func localPool(address, serverName string, roots *x509.CertPool) *Pool {
+	return NewPool(Options{Addr: address, ServerName: serverName, RootCAs: roots, AllowPrivate: true})
 }
 
 func testRequest() *Request {
@@ -264,7 +270,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 	_ = l.Close()
 	var e *Error
-	if _, err := roundTrip(NewPool(l.Addr().String(), ""), new(Trip)); !errors.As(err, &e) || e.Phase != Connecting {
+	if _, err := roundTrip(localPool(l.Addr().String(), "", nil), new(Trip)); !errors.As(err, &e) || e.Phase != Connecting {
 		t.Errorf("error %v", err)
 	}
 }
