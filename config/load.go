@@ -67,7 +67,7 @@ func load(file, absolute string, data []byte, env func(string) (string, bool)) (
 			Data:   filepath.Join(filepath.Dir(absolute), defaultData),
 			Admin:  Admin{Listen: defaultAdminListen},
 			Chains: map[string]*Chain{}, Lines: map[string]int{},
-			Ledger: defaultLedger(), Alerts: defaultAlerts(), RequestLog: defaultRequestLog(), Disk: defaultDisk(), Drain: defaultDrain(), Trace: defaultTrace(),
+			Ledger: defaultLedger(), Alerts: defaultAlerts(), RequestLog: defaultRequestLog(), Disk: defaultDisk(), Drain: defaultDrain(), Idempotency: defaultIdempotency(), Trace: defaultTrace(),
 		},
 	}
 	l.catalogue = sync.OnceValue(l.embeddedCatalogue)
@@ -168,6 +168,7 @@ func (l *loading) root(v value) {
 		optional("request_log", l.requestLog),
 		optional("disk", l.disk),
 		optional("drain", l.drain),
+		optional("idempotency", l.idempotency),
 		optional("trace", l.trace),
 		optional("prices", l.prices),
 		optional("providers", func(v value) { v.items(l.provider) }),

@@ -185,7 +185,7 @@ func TestLoadWhole(t *testing.T) {
 		},
 	}
 	want.Ledger, want.Alerts, want.RequestLog, want.Disk = defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk()
-	want.Drain = defaultDrain()
+	want.Drain, want.Idempotency = defaultDrain(), defaultIdempotency()
 	want.Lines = map[string]int{}
 	for _, part := range []string{"", ".tz", ".days", ".days[0]", ".days[1]", ".days[2]", ".deep", ".deep.from", ".deep.on"} {
 		want.Lines["policies[1].config"+part] = 40
@@ -221,6 +221,8 @@ func TestLoadDefaults(t *testing.T) {
 		RequestLog: RequestLog{30 * 24 * time.Hour, 4 << 30},
 		Disk:       Disk{512 << 20, 256 << 20, 64 << 20},
 		Drain:      Drain{0, 30 * time.Second},
+
+		Idempotency: Idempotency{24 * time.Hour, false, 1 << 20},
 		Policies: []Policy{{
 			Name: "default", Builtin: "default", Hooks: []abi.Hook{abi.Authenticate, abi.ChooseStep, abi.PriceResponse},
 			Grants: Grants{Identities: true},

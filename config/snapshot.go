@@ -34,6 +34,7 @@ type Snapshot struct {
 	RequestLog   RequestLog
 	Disk         Disk
 	Drain        Drain
+	Idempotency  Idempotency
 	Trace        Trace
 	Prices       string // absolute path of the catalogue that replaces the embedded one; "": the embedded one
 }

@@ -57,6 +57,12 @@ const (
 	CodeRateLimited    = "rate_limit_exceeded" // 429
 	CodeBudgetExceeded = "budget_exceeded"     // BudgetStatus; always with NoRetry, for waiting minutes does not help
 
+	// The caller asked before, under the same Idempotency-Key.
+	CodeIdempotencyReused   = "idempotency_key_reused" // 422: for another request
+	CodeIdempotencyUnderWay = "idempotency_under_way"  // 409: it is not answered yet
+	CodeIdempotencyFinished = "idempotency_finished"   // 409: it was answered, and the answer is not kept
+	CodeIdempotencyLost     = "idempotency_lost"       // 409: it may have been made, nobody knows
+
 	// The provider did not answer well.
 	CodeUpstreamError       = "upstream_error"        // 502
 	CodeUpstreamTimeout     = "upstream_timeout"      // 504

@@ -29,7 +29,7 @@ func newDesk(tb testing.TB, request *fasthttp.Request) *desk {
 	c := testConfig(formats.OpenAI, []string{"http://127.0.0.1:1/v1"})
 	policies := &fakePolicies{chooseStep: func(c *abi.StepChoice) abi.Answer { c.Policy = "default"; return abi.Given }}
 	snapshot := NewSnapshot(c, policies, newIdentities(), newTracker(), nil, nil)
-	d := &desk{gateway: New(slog.New(slog.DiscardHandler), newLedger(tb, testutil.NewMemory()), silent{}, snapshot)}
+	d := &desk{gateway: New(Parts{Log: slog.New(slog.DiscardHandler), Ledger: newLedger(tb, testutil.NewMemory()), Recorder: silent{}}, snapshot)}
 	d.ctx.Init2(&clientConn{addr: "127.0.0.1"}, nil, false)
 	request.CopyTo(&d.ctx.Request)
 	return d

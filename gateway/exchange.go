@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/gateway/upstream"
 	"github.com/sallyport-dev/sallyport/health"
+	"github.com/sallyport-dev/sallyport/idempotency"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/valyala/fasthttp"
@@ -65,6 +66,8 @@ type request struct {
 	deadline   time.Time      // of the exchange
 	forced     bool           // what is offered is so for want of anything better
 
+	claim *idempotency.Claim // the request's Idempotency-Key; nil for none
+
 	contextNeeded int64 // in tokens: the prompt is longer than this; 0 unknown
 
 	streamed   bool              // the client asked for a stream
@@ -96,6 +99,9 @@ func (x *exchange) run() *refusal {
 		return x.list()
 	}
 	if no := x.admit(); no != nil {
+		return no
+	}
+	if answered, no := x.recall(); no != nil || answered {
 		return no
 	}
 	x.watchClient()
@@ -150,6 +156,7 @@ func (x *exchange) finish() {
 	x.underWay.End(health.Result{Outcome: answerOutcome(x.record.Outcome)})
 	x.priceSafely()
 	x.settle()
+	x.remember()
 	x.leaveRecord()
 }
 

@@ -62,29 +62,38 @@ const (
 
 // Gateway serves the data listener. Configuration reaches it through Swap.
 type Gateway struct {
-	log      *slog.Logger
-	ledger   Ledger
-	recorder Recorder
-	server   *fasthttp.Server
-	watcher  *watcher
-	current  atomic.Pointer[Snapshot]
-	swapping sync.Mutex
-	idle     sync.Pool      // of *exchange
-	open     sync.WaitGroup // exchanges that are not over
-	room     atomic.Int64   // bytes that exchanges hold of answers that no client has seen yet
+	log         *slog.Logger
+	ledger      Ledger
+	recorder    Recorder
+	idempotency Idempotency
+	server      *fasthttp.Server
+	watcher     *watcher
+	current     atomic.Pointer[Snapshot]
+	swapping    sync.Mutex
+	idle        sync.Pool      // of *exchange
+	open        sync.WaitGroup // exchanges that are not over
+	room        atomic.Int64   // bytes that exchanges hold of answers that no client has seen yet
 
 	dismissed atomic.Bool // those under way are told that it ends
 }
 
+// Parts are what a gateway is joined to.
+type Parts struct {
+	Log         *slog.Logger
+	Ledger      Ledger
+	Recorder    Recorder
+	Idempotency Idempotency // nil: an Idempotency-Key means nothing
+}
+
 // New returns a gateway that serves first. It takes over first's hold, as Swap does.
-func New(log *slog.Logger, ledger Ledger, recorder Recorder, first *Snapshot) *Gateway {
-	g := &Gateway{log: log, ledger: ledger, recorder: recorder, watcher: newWatcher()}
+func New(p Parts, first *Snapshot) *Gateway {
+	g := &Gateway{log: p.Log, ledger: p.Ledger, recorder: p.Recorder, idempotency: p.Idempotency, watcher: newWatcher()}
 	g.current.Store(first)
 	g.server = &fasthttp.Server{
 		Handler:                      g.handle,
 		ErrorHandler:                 g.handleUnreadable,
 		HeaderReceived:               g.bound,
-		Logger:                       serverLog{log},
+		Logger:                       serverLog{p.Log},
 		ReadTimeout:                  readHeader,
 		IdleTimeout:                  readIdle,
 		ReadBufferSize:               readBufferSize,

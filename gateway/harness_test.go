@@ -20,6 +20,7 @@ import (
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
 	"github.com/sallyport-dev/sallyport/health"
+	"github.com/sallyport-dev/sallyport/idempotency"
 	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/prices"
@@ -71,7 +72,10 @@ func newTweakedHouse(t *testing.T, format formats.Format, tweak func(*Gateway), 
 	}
 	h.ledger = newLedger(t, h.store)
 	snapshot := NewSnapshot(h.config, h.policies, h.ids, newTracker(), nil, nil)
-	h.gateway = New(slog.New(slog.DiscardHandler), h.ledger, h.records, snapshot)
+	h.gateway = New(Parts{
+		Log: slog.New(slog.DiscardHandler), Ledger: h.ledger, Recorder: h.records,
+		Idempotency: idempotency.New(idempotency.Options{Store: h.store}),
+	}, snapshot)
 	h.gateway.server.ConnState = h.clients.note
 	tweak(h.gateway)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -197,6 +201,7 @@ func newLedger(tb testing.TB, store ledger.Store) *ledger.Ledger {
 
 func testConfig(format formats.Format, providers []string) *config.Snapshot {
 	c := &config.Snapshot{MaxBody: 1 << 20, Chains: map[string]*config.Chain{}}
+	c.Idempotency = config.Idempotency{Keep: time.Hour, MaxAnswer: 1 << 20}
 	c.Ledger = config.Ledger{AssumedOutput: 4096, Ambiguous: config.BookInput, ClientGone: config.BookRelayed}
 	limits := config.Timeouts{
 		Connect: time.Second, TLS: time.Second, FirstByte: 5 * time.Second, FirstContent: 5 * time.Second,

@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport-dev/sallyport/gateway"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
 	"github.com/sallyport-dev/sallyport/hostfuncs/extism"
+	"github.com/sallyport-dev/sallyport/idempotency"
 	"github.com/sallyport-dev/sallyport/identity"
 	"github.com/sallyport-dev/sallyport/kv"
 	"github.com/sallyport-dev/sallyport/ledger"
@@ -26,20 +27,22 @@ import (
 
 // house is a gateway with all its parts, joined.
 type house struct {
-	log      *slog.Logger
-	load     func() (*config.Snapshot, error)
-	state    *state.State
-	keys     *keyring
-	alerts   *alerts.Sender
-	ledger   *ledger.Ledger
-	kv       *kv.KV
-	runtime  *runtime.Runtime
-	tests    *selfTests
-	metrics  *admin.Metrics
-	chains   *chainHealth
-	gateway  *gateway.Gateway
-	current  atomic.Pointer[generation]
-	draining atomic.Bool
+	log     *slog.Logger
+	load    func() (*config.Snapshot, error)
+	state   *state.State
+	keys    *keyring
+	alerts  *alerts.Sender
+	ledger  *ledger.Ledger
+	kv      *kv.KV
+	runtime *runtime.Runtime
+	tests   *selfTests
+	metrics *admin.Metrics
+	chains  *chainHealth
+
+	idempotency *idempotency.Keys
+	gateway     *gateway.Gateway
+	current     atomic.Pointer[generation]
+	draining    atomic.Bool
 }
 
 // generation is one generation of the configuration, as far as it has to be found again.
@@ -91,7 +94,10 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 		return nil, err
 	}
 	h.current.Store(v)
-	h.gateway = gateway.New(log, h.ledger, recorder{h.state, h.metrics}, v.snapshot)
+	h.idempotency = idempotency.New(idempotency.Options{Store: h.state})
+	h.gateway = gateway.New(gateway.Parts{
+		Log: log, Ledger: h.ledger, Recorder: recorder{h.state, h.metrics}, Idempotency: h.idempotency,
+	}, v.snapshot)
 	return h, nil
 }
 
@@ -172,6 +178,25 @@ func policyNames(set *runtime.Set) []string {
 // watch reloads when a file changes, until ctx is done.
 func (h *house) watch(ctx context.Context) error {
 	return config.Watch(ctx, func() []string { return h.current.Load().config.Paths() }, func() { h.reload(ctx) })
+}
+
+// sweepInterval is how often expired idempotency keys are removed. They mean nothing long before.
+const sweepInterval = 10 * time.Minute
+
+// sweep removes what has expired, until ctx is done.
+func (h *house) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := h.idempotency.Sweep(ctx); err != nil && ctx.Err() == nil {
+				h.log.Warn("expired idempotency keys were not removed", "error", err)
+			}
+		}
+	}
 }
 
 // adminOptions is what the admin listener serves.

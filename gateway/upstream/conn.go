@@ -19,7 +19,8 @@ type conn struct {
 	socket   net.Conn        // the socket itself
 	rawRead  syscall.RawConn // for the look before reuse
 	peek     func(fd uintptr) bool
-	silent   bool // set by peek: the socket is open and has nothing to read
+	polled   [1]unix.PollFd // peek's
+	silent   bool           // set by peek: the socket is open and has nothing to read
 
 	newer, older *conn     // neighbours among the idle ones; the pool's
 	idleSince    time.Time // the pool's
@@ -56,9 +57,9 @@ func newConn(socket net.Conn, retire time.Time) (*conn, error) {
 	}
 	c.rawRead = raw
 	c.peek = func(fd uintptr) bool {
-		var one [1]byte
-		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		c.silent = errors.Is(err, unix.EAGAIN)
+		c.polled[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} //nolint:gosec // a descriptor
+		n, err := unix.Poll(c.polled[:], 0)
+		c.silent = n == 0 && err == nil
 		return true
 	}
 	return c, nil
