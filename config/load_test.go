@@ -185,7 +185,7 @@ func TestLoadWhole(t *testing.T) {
 		},
 	}
 	want.Ledger, want.Alerts, want.RequestLog, want.Disk = defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk()
-	want.Drain, want.Idempotency = defaultDrain(), defaultIdempotency()
+	want.Drain, want.Idempotency, want.Trace = defaultDrain(), defaultIdempotency(), defaultTrace()
 	want.Lines = map[string]int{}
 	for _, part := range []string{"", ".tz", ".days", ".days[0]", ".days[1]", ".days[2]", ".deep", ".deep.from", ".deep.on"} {
 		want.Lines["policies[1].config"+part] = 40
@@ -223,6 +223,7 @@ func TestLoadDefaults(t *testing.T) {
 		Drain:      Drain{0, 30 * time.Second},
 
 		Idempotency: Idempotency{24 * time.Hour, false, 1 << 20},
+		Trace:       Trace{0, 256 << 20},
 		Policies: []Policy{{
 			Name: "default", Builtin: "default", Hooks: []abi.Hook{abi.Authenticate, abi.ChooseStep, abi.PriceResponse},
 			Grants: Grants{Identities: true},

@@ -136,7 +136,7 @@ func TestSystemCalls(t *testing.T) {
 				_, _ = io.WriteString(c, sent)
 			}
 		})
-		all := watched(pool, 0, nil)
+		all := watched(pool, 0, func() {})
 		req := testRequest()
 		req.Head = fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n")
 		req.Body = bytes.NewReader(make([]byte, 9000))

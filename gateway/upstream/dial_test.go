@@ -101,7 +101,7 @@ func TestDialInTurn(t *testing.T) {
 				c, err := d.dial(ctx)
 				got := ""
 				if err == nil {
-					got = c.(*scripted).to //nolint:errcheck // what connect returns
+					got = c.(*scripted).to
 				}
 				if got != f.want && f.want != "any" || !slices.Equal(s.dialed, f.dialed) {
 					t.Errorf("connected to %q, %v; dialled %q", got, err, s.dialed)
@@ -172,7 +172,7 @@ func deaf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port) //nolint:errcheck // what was bound
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 	for range 8 {
 		c, err := net.DialTimeout("tcp", address, 50*time.Millisecond)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,7 +22,7 @@ import (
 // peer serves connections without reading requests by itself.
 func peer(t *testing.T, serve func(n int, c *net.TCPConn)) *Pool {
 	t.Helper()
-	address := testutil.ServeConns(t, func(n int, c net.Conn) { serve(n, c.(*net.TCPConn)) }) //nolint:errcheck // it is TCP
+	address := testutil.ServeConns(t, func(n int, c net.Conn) { serve(n, c.(*net.TCPConn)) })
 	pool := localPool(address, "", nil)
 	t.Cleanup(pool.Close)
 	return pool
@@ -111,17 +112,17 @@ func say(c net.Conn, what string) { _, _ = io.WriteString(c, what) }
 // watch is a connection that tells when so many bytes were read from it, and counts.
 type watch struct {
 	*net.TCPConn
-	left          int
-	tell          func()
+	wanted        int64
+	tell          func() // once
+	got           atomic.Int64
 	reads, writes atomic.Int64
 }
 
 func (w *watch) Read(p []byte) (int, error) {
 	w.reads.Add(1)
 	n, err := w.TCPConn.Read(p)
-	if w.left -= n; w.left <= 0 && w.tell != nil {
+	if w.got.Add(int64(n)) >= w.wanted {
 		w.tell()
-		w.tell = nil
 	}
 	return n, err
 }
@@ -129,9 +130,8 @@ func (w *watch) Read(p []byte) (int, error) {
 func (w *watch) Write(p []byte) (int, error) {
 	w.writes.Add(1)
 	n, err := w.TCPConn.Write(p)
-	if w.left == 0 && w.tell != nil {
+	if w.wanted == 0 {
 		w.tell()
-		w.tell = nil
 	}
 	return n, err
 }
@@ -144,7 +144,7 @@ func watched(pool *Pool, n int, tell func()) *[]*watch {
 		if err != nil {
 			return nil, err
 		}
-		w := &watch{TCPConn: c.(*net.TCPConn), left: n, tell: tell} //nolint:errcheck // it is TCP
+		w := &watch{TCPConn: c.(*net.TCPConn), wanted: int64(n), tell: sync.OnceFunc(tell)}
 		*all = append(*all, w)
 		return w, nil
 	}

@@ -147,7 +147,7 @@ func (t *Trip) Close() {
 	}
 	if t.listening { // Send did not come to its end: the body panicked
 		_ = t.conn.Close()
-		<-t.heard
+		_ = <-t.heard // nobody wants to know any more
 		t.listening = false
 	}
 	reuse := t.disarm() && t.spent()
