@@ -66,6 +66,9 @@ func (x *exchange) reset() {
 	x.edits = x.edits[:0]
 	x.outgoing.Head, x.outgoing.Body = x.outgoing.Head[:0], nil
 	x.buffer = keep(x.buffer)
+	for _, b := range [...][]byte{x.buffer, x.stream.held, x.outgoing.Head, x.id, x.scratch[:]} {
+		poison(b)
+	}
 }
 
 // leave ends the exchange's round trip and its pauses: the client has left.

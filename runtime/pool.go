@@ -136,11 +136,14 @@ func (p *pool) takeFrom(ticket *int) *instance {
 const patience = 5 * time.Second
 
 // await hands out an instance when all are in use: one that comes back within wait, or one that is made meanwhile,
-// off the request path, whichever is first.
+// off the request path, whichever is first. The wait is counted in the watchdog's steps, as the calls that are waited
+// for are: while the whole process stands still, nobody is to blame.
 func (p *pool) await(wait time.Duration) (*instance, *failedCall) {
 	p.waiters.Add(1)
 	defer p.waiters.Add(-1)
 	p.grow()
+	clock := &p.runtime.watchdog.clock
+	over := clock.Load() + int64(wait)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for waited := wait; ; {
@@ -153,7 +156,7 @@ func (p *pool) await(wait time.Duration) (*instance, *failedCall) {
 		select {
 		case <-p.freed:
 		case <-timer.C:
-			if p.pending.Load() == 0 || waited >= patience {
+			if p.pending.Load() == 0 && clock.Load() >= over || waited >= patience {
 				return nil, &failedCall{failure: Busy, cause: errBusy}
 			}
 			waited += wait

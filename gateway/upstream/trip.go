@@ -24,10 +24,11 @@ type Trip struct {
 	in        reader
 	out       writer
 	body      body
-	closes    bool       // the connection must not be used again, by what the answer says
-	early     bool       // the answer came before the request was whole
-	listening bool       // another goroutine reads the header
-	heard     chan error // from it
+	closes    bool          // the connection must not be used again, by what the answer says
+	early     bool          // the answer came before the request was whole
+	listening bool          // another goroutine reads the header
+	heard     chan struct{} // it has
+	refused   error         // why it could not
 
 	mu       sync.Mutex         // guards what Cancel needs
 	opening  context.CancelFunc // ends the wait for a connection
@@ -147,7 +148,7 @@ func (t *Trip) Close() {
 	}
 	if t.listening { // Send did not come to its end: the body panicked
 		_ = t.conn.Close()
-		_ = <-t.heard // nobody wants to know any more
+		<-t.heard
 		t.listening = false
 	}
 	reuse := t.disarm() && t.spent()

@@ -64,13 +64,13 @@ func (t *Trip) listen() {
 		return
 	}
 	if t.heard == nil {
-		t.heard = make(chan error, 1)
+		t.heard = make(chan struct{}, 1)
 	}
 	t.listening = true
 	go func() {
-		err := t.readHeader()
+		t.refused = t.readHeader()
 		t.conn.stopWriting() // an answer needs no more of the request, and after an end there will be none
-		t.heard <- err
+		t.heard <- struct{}{}
 	}()
 }
 
@@ -86,9 +86,9 @@ func (t *Trip) hear(wrote error, req *Request) error {
 		t.conn.await(answerGrace)
 	}
 	if t.listening {
-		err := <-t.heard
+		<-t.heard
 		t.listening = false
-		return err
+		return t.refused
 	}
 	return t.readHeader()
 }
