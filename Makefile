@@ -18,7 +18,7 @@ MODULES := . sdk/go plugins/default examples/policy-go examples/jwt examples/off
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench deps \
-  deps-policies deps-c deps-js deps-rust deps-as deps-e2e clean
+  deps-policies deps-c deps-js deps-rust deps-as deps-zig deps-e2e clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -84,7 +84,7 @@ bench: build ## the Go benchmarks, with allocations
 
 deps: deps-policies deps-e2e ## everything that the tests need beside Go
 
-deps-policies: deps-c deps-js deps-rust deps-as ## the toolchains of all SDKs
+deps-policies: deps-c deps-js deps-rust deps-as deps-zig ## the toolchains of all SDKs
 
 deps-c: ## clang and wasm-ld from Debian, for the policies in C
 	@command -v clang >/dev/null && command -v wasm-ld >/dev/null || { \
@@ -103,6 +103,10 @@ deps-rust: ## rustc with its wasm32 library from Debian, for the policies in Rus
 deps-as: ## the AssemblyScript compiler from npm, for the policies in AssemblyScript
 	@[ -x sdk/assemblyscript/node_modules/.bin/asc ] || { echo "installing AssemblyScript"; \
 	  cd sdk/assemblyscript && npm ci --silent --no-audit --no-fund; }
+
+deps-zig: ## Zig from PyPI, for the policy in Zig
+	@[ -x .tools/zig/bin/python-zig ] || command -v zig >/dev/null || { echo "installing Zig"; \
+	  python3 -m venv .tools/zig && .tools/zig/bin/pip install --quiet --disable-pip-version-check ziglang==0.17.1; }
 
 deps-e2e: ## the official SDKs, from npm and PyPI, and curl
 	@command -v curl >/dev/null || { echo "installing curl"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y curl >/dev/null; }

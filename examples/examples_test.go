@@ -75,6 +75,10 @@ func missingTool(example string) string {
 			}
 		}
 		return "there is no rustc with the target wasm32-unknown-unknown"
+	case has(filepath.Join(example, "policy.zig")) && !has("../.tools/zig/bin/python-zig"):
+		if _, err := exec.LookPath("zig"); err != nil && exec.Command("python3", "-m", "ziglang", "version").Run() != nil {
+			return "Zig is not installed"
+		}
 	}
 	return ""
 }

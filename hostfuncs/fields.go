@@ -209,10 +209,16 @@ func outputList[T ~int64](c *runtime.Call, list []T, buf, size uint32) int32 {
 
 // outputOfSteps packs one number of each step.
 func outputOfSteps(c *runtime.Call, id abi.FieldID, buf, size uint32) int32 {
-	steps := c.StepChoice.Steps
-	view, answer := room(c, len(steps), buf, size)
+	s := c.StepChoice
+	view, answer := room(c, len(s.Steps), buf, size)
 	for i := range len(view) / 8 {
-		binary.LittleEndian.PutUint64(view[8*i:], uint64(ofStep(&steps[i], id).number))
+		var n int64
+		if isState(id) {
+			n = ofState(s.State(i), id)
+		} else {
+			n = ofStep(&s.Steps[i], id)
+		}
+		binary.LittleEndian.PutUint64(view[8*i:], uint64(n))
 	}
 	return answer
 }

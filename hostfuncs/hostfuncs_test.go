@@ -150,8 +150,12 @@ func full() asked {
 		&abi.Authentication{Request: request, Credential: []byte("sk-1"), Digest: digest, Shape: abi.CredentialForeign,
 			Identities: directory{digest: identity}},
 		&abi.StepChoice{Request: request, Identity: identity, Chain: "coding", Attempt: 2, LastError: abi.Transient, LastStep: 1,
-			Steps: []abi.Step{{Model: "a", Provider: "A", Priority: 1, Weight: 50}, {Model: "b", Provider: "B", Priority: 2, Weight: 7}},
-			Tries: []int64{0, 3}},
+			Steps: []abi.Step{
+				{Model: "a", Provider: "A", Priority: 1, Weight: 50, Context: 128_000, Price: &abi.PriceRow{abi.Input: 270, abi.Output: 1100}},
+				{Model: "b", Provider: "B", Priority: 2, Weight: 7}},
+			States: []abi.StepState{{Available: true, Latency: 420 * time.Millisecond, Active: 3},
+				{Health: abi.StepParked, Cooldown: 1500*time.Millisecond + 1}},
+			Tries: []int64{0, 3}, Strategy: "sticky", Affinity: 1<<63 | 5<<11 | 2047, Sticks: true},
 		&abi.Pricing{Request: request, Identity: identity, Phase: abi.Final, Provider: "claude", Model: "claude-sonnet",
 			Usage: abi.Usage{abi.Input: 10, abi.Output: 20}, Price: &abi.PriceRow{abi.Input: 300, abi.Requests: 9}},
 	}
@@ -204,6 +208,16 @@ var inputs = []struct {
 	{at{abi.FieldStepPriority, abi.ChooseStep, 1}, "", 2},
 	{at{abi.FieldStepWeight, abi.ChooseStep, 0}, "", 50},
 	{at{abi.FieldStepTries, abi.ChooseStep, 1}, "", 3},
+	{at{abi.FieldStepAvailable, abi.ChooseStep, 0}, "", 1},
+	{at{abi.FieldStepHealth, abi.ChooseStep, 1}, "", 3},
+	{at{abi.FieldStepCooldown, abi.ChooseStep, 1}, "", 1501},
+	{at{abi.FieldStepLatency, abi.ChooseStep, 0}, "", 420_000},
+	{at{abi.FieldStepActive, abi.ChooseStep, 0}, "", 3},
+	{at{abi.FieldStepPriceInput, abi.ChooseStep, 0}, "", 270},
+	{at{abi.FieldStepPriceOutput, abi.ChooseStep, 1}, "", -1},
+	{at{abi.FieldStepContext, abi.ChooseStep, 0}, "", 128_000},
+	{at{abi.FieldStrategy, abi.ChooseStep, 0}, "sticky", 0},
+	{at{abi.FieldAffinity, abi.ChooseStep, 0}, "", 1<<52 | 5},
 	{at{abi.FieldPricePhase, abi.PriceResponse, 0}, "", 2},
 	{at{abi.FieldProvider, abi.PriceResponse, 0}, "claude", 0},
 	{at{abi.FieldModel, abi.PriceResponse, 0}, "claude-sonnet", 0},
@@ -263,6 +277,38 @@ func TestInputsWithoutAValue(t *testing.T) {
 		})
 		asked{&abi.Authentication{Request: &abi.Request{}}, &abi.StepChoice{Request: &abi.Request{}, LastStep: -1},
 			&abi.Pricing{Request: &abi.Request{}}}.of(set, hook)
+	}
+}
+
+// What is read whole is what is read one by one: every list of steps, with the states of the question and without any.
+func TestListsOfSteps(t *testing.T) {
+	for name, states := range map[string][]abi.StepState{"known": full().choice.States, "unknown": nil, "too few": full().choice.States[:1]} {
+		var available string
+		set := in(t, runtime.Policy{}, runtime.Options{}, func(h host) {
+			for _, f := range abi.Fields() {
+				if f.Kind != abi.IntList || f.Hooks != 1<<abi.ChooseStep {
+					continue
+				}
+				packed, code := h.read(f.ID, int64(abi.AllIndexes))
+				if code != abi.OK || len(packed) != 16 {
+					t.Fatalf("%s: %s answers %q, code %d", name, f.Name, packed, code)
+				}
+				for i := range int64(2) {
+					if one := h.call("get_i64", int64(f.ID), i); one != int64(binary.LittleEndian.Uint64([]byte(packed[8*i:]))) {
+						t.Errorf("%s: %s of step %d is %d, packed %q", name, f.Name, i, one, packed)
+					}
+				}
+				if f.ID == abi.FieldStepAvailable {
+					available = string([]byte{packed[0], packed[8]})
+				}
+			}
+		})
+		q := full()
+		q.choice.States = states
+		q.of(set, abi.ChooseStep)
+		if available != "\x01\x00" { // step 1 was tried
+			t.Errorf("%s: available are %q", name, available)
+		}
 	}
 }
 

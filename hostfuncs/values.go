@@ -141,25 +141,62 @@ func ofChoice(s *abi.StepChoice, id abi.FieldID, index int32) value {
 		return value{}
 	case abi.FieldStepTries:
 		return at(s.Tries, index)
+	case abi.FieldStrategy:
+		return value{text: s.Strategy}
+	case abi.FieldAffinity:
+		n, ok := s.AffinityNumber()
+		return value{number: n, known: ok}
 	}
-	if index < 0 || int(index) >= len(s.Steps) {
+	switch {
+	case index < 0 || int(index) >= len(s.Steps):
 		return value{}
+	case id == abi.FieldStepModel:
+		return value{text: s.Steps[index].Model}
+	case id == abi.FieldStepProvider:
+		return value{text: s.Steps[index].Provider}
+	case isState(id):
+		return number(ofState(s.State(int(index)), id))
+	default:
+		return number(ofStep(&s.Steps[index], id))
 	}
-	return ofStep(&s.Steps[index], id)
 }
 
-func ofStep(s *abi.Step, id abi.FieldID) value {
+// isState reports whether a field of a step says how it does, which may be another in each call.
+func isState(id abi.FieldID) bool { return id >= abi.FieldStepAvailable && id <= abi.FieldStepActive }
+
+// ofStep returns a number of a step.
+func ofStep(s *abi.Step, id abi.FieldID) int64 {
 	switch id {
-	case abi.FieldStepModel:
-		return value{text: s.Model}
-	case abi.FieldStepProvider:
-		return value{text: s.Provider}
 	case abi.FieldStepPriority:
-		return number(s.Priority)
+		return s.Priority
 	case abi.FieldStepWeight:
-		return number(s.Weight)
+		return s.Weight
+	case abi.FieldStepPriceInput:
+		return int64(s.PriceOf(abi.Input))
+	case abi.FieldStepPriceOutput:
+		return int64(s.PriceOf(abi.Output))
+	default: // abi.FieldStepContext
+		return s.Context
 	}
-	return value{}
+}
+
+// ofState returns a number that says how a step does.
+func ofState(s abi.StepState, id abi.FieldID) int64 {
+	switch id {
+	case abi.FieldStepAvailable:
+		if s.Available {
+			return 1
+		}
+		return 0
+	case abi.FieldStepHealth:
+		return int64(s.Health)
+	case abi.FieldStepCooldown:
+		return s.CooldownMillis()
+	case abi.FieldStepLatency:
+		return s.LatencyMicros()
+	default:
+		return s.Active
+	}
 }
 
 func ofPricing(p *abi.Pricing, id abi.FieldID, index int32) value {

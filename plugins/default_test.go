@@ -188,6 +188,47 @@ func newQuestion(t testing.TB) *question {
 	}
 }
 
+var strategies = []string{"weighted", "latency", "cost", "sticky"}
+
+// strategic is a choice between two steps of which everything is known.
+func (q *question) strategic(strategy string) *abi.StepChoice {
+	row := &abi.PriceRow{abi.Input: 270_000_000, abi.Output: 1_100_000_000}
+	return &abi.StepChoice{
+		Request: q.choice.Request, Identity: q.choice.Identity, Chain: "coding", Attempt: 1, LastStep: -1, Tries: []int64{0, 0},
+		Steps: []abi.Step{
+			{Model: "claude-sonnet", Provider: "claude", Priority: 1, Weight: 50, Price: &abi.PriceRow{}},
+			{Model: "deepseek", Provider: "deepseek", Priority: 1, Weight: 50, Price: row},
+		},
+		States: []abi.StepState{
+			{Available: true, Latency: 300 * time.Millisecond}, {Available: true, Latency: 400 * time.Millisecond, Active: 1},
+		},
+		Strategy: strategy, Affinity: 1 << 63, Sticks: true,
+	}
+}
+
+func TestDefaultStrategies(t *testing.T) {
+	q := newQuestion(t)
+	for _, strategy := range strategies {
+		c := q.strategic(strategy)
+		for range 20 {
+			if answer := q.set.ChooseStep(c); answer != abi.Given || c.Reason != strategy || c.Stop {
+				t.Fatalf("%s: answer %d, step %d, reason %q", strategy, answer, c.Step, c.Reason)
+			}
+			if c.Step != 0 && (strategy == "latency" || strategy == "cost") {
+				t.Fatalf("%s: step %d", strategy, c.Step)
+			}
+		}
+		c.States[0] = abi.StepState{Health: abi.StepParked, Cooldown: time.Second}
+		c.Attempt, c.LastStep, c.LastError, c.Tries = 2, 0, abi.RateLimited, []int64{1, 0}
+		if answer := q.set.ChooseStep(c); answer != abi.Given || c.Step != 1 || c.Reason != "failover" {
+			t.Errorf("%s: answer %d, step %d, reason %q after a 429", strategy, answer, c.Step, c.Reason)
+		}
+		if n := testing.AllocsPerRun(100, func() { q.set.ChooseStep(c) }); n != 0 {
+			t.Errorf("%s: it allocates %v times in the host, want 0", strategy, n)
+		}
+	}
+}
+
 func (q *question) ask() bool {
 	return q.set.Authenticate(&q.who) == abi.Given && q.set.ChooseStep(&q.choice) == abi.Given && q.set.PriceResponse(&q.pricing) == abi.Given
 }
@@ -217,6 +258,15 @@ func BenchmarkDefault(b *testing.B) {
 			q.set.ChooseStep(&q.choice)
 		}
 	})
+	for _, strategy := range strategies {
+		b.Run("choose_step/"+strategy, func(b *testing.B) {
+			c := q.strategic(strategy)
+			b.ReportAllocs()
+			for b.Loop() {
+				q.set.ChooseStep(c)
+			}
+		})
+	}
 	b.Run("price_response", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"iter"
 	"log/slog"
 	"slices"
@@ -31,27 +32,31 @@ type Call struct {
 	in     *instance
 	memory api.Memory // nil if the guest exports none
 	grants *grants
+	inputs inputSet
 	config []byte
 	script []byte
 	log    *slog.Logger
 
 	session Session // nil if the guest does not speak the portable tier
 
-	out       outputs
-	found     [maxLookups]*abi.Identity // by handle - 1
-	lookups   int                       // of found
-	searches  int                       // lookups that were tried
-	digest    abi.Digest                // what Lookup searches for; here because it would escape from a stack
-	hostCalls int
-	accesses  int // calls that are not among them
-	kvCalls   int
-	kvBytes   int64 // keys and values that they moved
-	logLines  int
-	zoneLoads int
-	printed   int    // bytes of standard output
-	line      []byte // an unfinished line of it
-	said      []byte // what went to standard error
-	lastLine  string // last line logged while the instance was made; explains a refused configuration
+	recording *recording // nil: what the guest does is not recorded
+
+	out        outputs
+	lastReason string                    // of a choice that this instance made
+	found      [maxLookups]*abi.Identity // by handle - 1
+	lookups    int                       // of found
+	searches   int                       // lookups that were tried
+	digest     abi.Digest                // what Lookup searches for; here because it would escape from a stack
+	hostCalls  int
+	accesses   int // calls that are not among them
+	kvCalls    int
+	kvBytes    int64 // keys and values that they moved
+	logLines   int
+	zoneLoads  int
+	printed    int    // bytes of standard output
+	line       []byte // an unfinished line of it
+	said       []byte // what went to standard error
+	lastLine   string // last line logged while the instance was made; explains a refused configuration
 }
 
 // Caps of one call.
@@ -105,12 +110,21 @@ func (c *Call) Charge(units int64) bool {
 }
 
 // Now returns the time as guests see it.
-func (c *Call) Now() time.Time { return c.in.pool.runtime.now() }
+func (c *Call) Now() time.Time {
+	t := c.in.pool.runtime.now()
+	if c.recording != nil {
+		c.recording.now(t)
+	}
+	return t
+}
 
 // Random fills b with random bytes. Each costs the guest a unit of fuel, as they take the host longer than the call.
 func (c *Call) Random(b []byte) {
 	c.in.charge(int64(len(b)))
 	c.in.pool.runtime.random(b)
+	if c.recording != nil {
+		c.recording.add(HostCall{Function: "random", Out: bytes.Clone(b)})
+	}
 }
 
 // GrantedIdentities reports whether the policy may look identities up.
@@ -143,6 +157,9 @@ func (c *Call) ChargeKV(bytes int64) abi.Code {
 // GrantedField reports whether the policy may read a field that needs a grant.
 func (c *Call) GrantedField(field abi.FieldID) bool {
 	_, found := slices.BinarySearch(c.grants.fields, field)
+	if found && c.recording != nil && field == abi.FieldCredential {
+		c.recording.decision.CredentialRead = true // a host function asks because it is about to be
+	}
 	return found
 }
 
@@ -172,6 +189,18 @@ func (c *Call) GrantedNames(field abi.FieldID) iter.Seq[string] {
 // during this call. The identity fields show it from then on, unless a veto is asked for: those show whom the
 // verdict allowed.
 func (c *Call) Lookup(digest []byte) abi.Code {
+	code := c.lookUp(digest)
+	if c.recording != nil {
+		h := HostCall{Function: "identity_lookup", In: [][]byte{bytes.Clone(digest)}, Result: int64(code)}
+		if code > abi.OK {
+			h.Identity = c.found[code-1]
+		}
+		c.recording.add(h)
+	}
+	return code
+}
+
+func (c *Call) lookUp(digest []byte) abi.Code {
 	if c.Authentication == nil {
 		return abi.WrongHook
 	}
@@ -203,7 +232,7 @@ func (c *Call) begin(p *binding, q question) {
 	c.Policy = p.name
 	c.Hook = q.hook
 	c.Veto = q.veto
-	c.grants = &p.grants
+	c.grants, c.inputs, c.recording = &p.grants, p.inputs, q.recording
 	switch q.hook {
 	case abi.Authenticate:
 		c.Authentication, c.Request = q.authentication, q.authentication.Request
@@ -215,6 +244,9 @@ func (c *Call) begin(p *binding, q question) {
 	case abi.PriceResponse:
 		c.Pricing, c.Request, c.Identity = q.pricing, q.pricing.Request, q.pricing.Identity
 	}
+	if q.recording != nil && c.Request != nil {
+		c.Request = &q.recording.request
+	}
 }
 
 // end forgets the question: an idle instance holds on to nothing of a request.
@@ -222,7 +254,7 @@ func (c *Call) end() {
 	c.flushStreams()
 	c.Hook = abi.NumHooks
 	c.Veto = false
-	c.Authentication, c.StepChoice, c.Pricing, c.Request, c.Identity = nil, nil, nil, nil, nil
+	c.Authentication, c.StepChoice, c.Pricing, c.Request, c.Identity, c.recording = nil, nil, nil, nil, nil, nil
 	clear(c.found[:c.lookups])
 	c.lookups, c.searches, c.hostCalls, c.logLines, c.printed, c.zoneLoads = 0, 0, 0, 0, 0, 0
 	c.accesses, c.kvCalls, c.kvBytes = 0, 0, 0

@@ -14,7 +14,7 @@ func (r *Runtime) CompileUnmetered(ctx context.Context, wasm []byte) error {
 	key := moduleKey{wasm: sha256.Sum256(wasm), memory: DefaultMemory}
 	m, _, p, err := r.check(key, wasm)
 	if err == nil {
-		err = m.build(ctx, r.cache, withFuel(wasm), p)
+		err = m.build(ctx, r.config(key), withFuel(wasm), p)
 	}
 	r.modules[key] = m
 	return err

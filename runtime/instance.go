@@ -50,7 +50,9 @@ func (p *pool) newInstance(slot int) (*instance, error) {
 	}
 	p.runtime.watchdog.add(in)
 	p.runtime.watchdog.begin(in, initTime)
-	mod, err := p.module.instantiate(in)
+	ctx, release := in.context(initTime)
+	mod, err := p.module.instantiate(ctx)
+	release()
 	if err != nil {
 		in.close()
 		return nil, in.startFailed(err)
@@ -172,7 +174,9 @@ func (in *instance) run(f api.Function, budget int64) (int32, *failedCall) {
 	in.stopped = nil
 	in.stack[0] = 0
 	in.fuel.Set(uint64(budget))
-	err := f.CallWithStack(in, in.stack[:])
+	ctx, release := in.context(time.Duration(in.deadline.Load() - in.pool.runtime.watchdog.clock.Load()))
+	err := f.CallWithStack(ctx, in.stack[:])
+	release()
 	switch {
 	case in.stopped != nil:
 		return 0, in.stopped
@@ -183,6 +187,34 @@ func (in *instance) run(f api.Function, budget int64) (int32, *failedCall) {
 	default:
 		return 0, &failedCall{failure: Trap, cause: err}
 	}
+}
+
+// context is what a call is made with: the instance itself. Where no fuel bounds the call, time does, and release has to be
+// called behind it.
+func (in *instance) context(left time.Duration) (ctx context.Context, release func()) {
+	if !in.pool.runtime.unmetered {
+		return in, func() {}
+	}
+	if in.fuel != nil {
+		in.fuel.Set(math.MaxInt64)
+	}
+	timed, cancel := context.WithTimeout(context.Background(), left)
+	return &bounded{timed, in}, cancel
+}
+
+// bounded is the context of a call that time bounds. wazero looks at it from another goroutine, also when the call is over,
+// so it is a new one for each.
+type bounded struct {
+	context.Context
+	in *instance
+}
+
+// instanceOf finds the instance of a call.
+func instanceOf(ctx context.Context) *instance {
+	if in, ok := ctx.(*instance); ok {
+		return in
+	}
+	return ctx.(*bounded).in //nolint:errcheck // guests are called with nothing else
 }
 
 // ask runs a hook and settles its verdict. It reports whether there was a verdict; without one and without a
@@ -197,6 +229,9 @@ func (in *instance) ask(p *binding, q question) (bool, *failedCall) {
 	}
 	if failed != nil {
 		failed.said = in.call.takeSaid()
+	}
+	if q.recording != nil {
+		q.recording.fuel = max(p.limits.Fuel-max(int64(in.fuel.Get()), 0), 0)
 	}
 	in.call.end()
 	return verdict, failed

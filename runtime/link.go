@@ -26,11 +26,18 @@ type hostFunction struct {
 // noValue is abi.NoValue as it stands on a stack.
 const noValue = uint64(1) << 63
 
+// grantKV is what functions that keep state need, as the contract has it.
+const grantKV = "kv: own"
+
 // policyFunctions are the functions of abi.ModulePolicy: those that are implemented, and for the rest of the
 // contract stubs that answer NotSupported.
-func policyFunctions(implemented []Function) (map[string]hostFunction, error) {
+func policyFunctions(implemented []Function, traced bool) (map[string]hostFunction, error) {
 	out := map[string]hostFunction{}
+	keepState := map[string]abi.Function{}
 	for _, f := range abi.Functions() {
+		if f.Grant == grantKV {
+			keepState[f.Name] = f
+		}
 		out[f.Name] = stub(fuel.FuncType{Params: fuelTypes(f.Params), Results: fuelTypes(f.Results)}, int32(abi.NotSupported), noValue)
 	}
 	var errs []error
@@ -40,7 +47,11 @@ func policyFunctions(implemented []Function) (map[string]hostFunction, error) {
 			errs = append(errs, fmt.Errorf("host function %q is not in the contract", f.Name))
 			continue
 		}
-		out[f.Name] = hostFunction{kind: known.kind, call: f.Call, refused: int32(abi.OverQuota), none: noValue}
+		call := f.Call
+		if contract, keeps := keepState[f.Name]; keeps && traced {
+			call = recorded(contract, call)
+		}
+		out[f.Name] = hostFunction{kind: known.kind, call: call, refused: int32(abi.OverQuota), none: noValue}
 	}
 	return out, errors.Join(errs...)
 }
@@ -167,7 +178,7 @@ func serve(f hostFunction) api.GoModuleFunc {
 		return serveAccess(f)
 	}
 	return func(ctx context.Context, mod api.Module, stack []uint64) {
-		in := ctx.(*instance) //nolint:errcheck // guests are called with nothing else
+		in := instanceOf(ctx)
 		if !in.admit(mod) {
 			f.refuse(stack)
 			return
@@ -179,7 +190,7 @@ func serve(f hostFunction) api.GoModuleFunc {
 // serveAccess is serve for what costs fuel instead of counting against the cap.
 func serveAccess(f hostFunction) api.GoModuleFunc {
 	return func(ctx context.Context, mod api.Module, stack []uint64) {
-		in := ctx.(*instance) //nolint:errcheck // guests are called with nothing else
+		in := instanceOf(ctx)
 		if !in.onTime(mod) {
 			f.refuse(stack)
 			return

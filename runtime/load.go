@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -47,6 +48,7 @@ func (r *Runtime) Load(ctx context.Context, policies []Policy) (*Set, error) {
 		r.drop(set.policies)
 		return nil, errors.Join(errs...)
 	}
+	r.startShadows(set.policies)
 	return set, nil
 }
 
@@ -73,7 +75,8 @@ func about(policy string, err error) []error {
 func (r *Runtime) bind(ctx context.Context, policy *Policy) (*binding, error) {
 	limits := policy.Limits.withDefaults()
 	granted, grantErr := policy.Grants.compile()
-	if err := errors.Join(checkName(policy.Name), limits.check(), grantErr); err != nil {
+	inputs, inputErr := compileInputs(policy.Inputs)
+	if err := errors.Join(checkName(policy.Name), limits.check(), grantErr, inputErr, checkPercent(policy.Percent)); err != nil {
 		return nil, err
 	}
 	key := poolKey{
@@ -89,7 +92,10 @@ func (r *Runtime) bind(ctx context.Context, policy *Policy) (*binding, error) {
 	}
 	b := &binding{name: policy.Name, veto: policy.Veto, limits: limits, grants: granted, given: policy.Grants}
 	b.reports = reporter{log: r.log, policy: policy.Name}
-	b.observer = r.observer
+	b.observer, b.tracer, b.inputs, b.percent = r.observer, r.tracer, inputs, uint64(cmp.Or(policy.Percent, everybody))
+	if policy.Shadow {
+		b.shadow = newShadow(b)
+	}
 	if _, err = chooseHooks(policy, m.hooks); err == nil { // before an instance is made for nothing
 		b.pool, err = r.pool(key, m, policy, limits)
 	}

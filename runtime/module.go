@@ -60,7 +60,7 @@ func (r *Runtime) newModule(ctx context.Context, key moduleKey, wasm []byte) (*m
 			return nil, fmt.Errorf("compiling the module: %w", err)
 		}
 	}
-	if err := m.build(ctx, r.cache, metered, plan); err != nil {
+	if err := m.build(ctx, r.config(key), metered, plan); err != nil {
 		return nil, errors.Join(err, m.close(ctx))
 	}
 	return m, nil
@@ -68,7 +68,11 @@ func (r *Runtime) newModule(ctx context.Context, key moduleKey, wasm []byte) (*m
 
 // check finds out what a guest is and wants, before anything of it is compiled, and meters it.
 func (r *Runtime) check(key moduleKey, wasm []byte) (*module, []byte, plan, error) {
-	metered, err := fuel.Instrument(wasm, initFuel, fuel.DefaultLimits())
+	instrument := func() (*fuel.Module, error) { return fuel.Instrument(wasm, initFuel, fuel.DefaultLimits()) }
+	if r.unmetered {
+		instrument = func() (*fuel.Module, error) { return fuel.Unmetered(wasm, fuel.DefaultLimits()) }
+	}
+	metered, err := instrument()
 	if err != nil {
 		return nil, nil, plan{}, fmt.Errorf("checking the module: %w", err)
 	}
@@ -86,8 +90,13 @@ func runtimeConfig(cache wazero.CompilationCache, pages uint32) wazero.RuntimeCo
 	return wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(pages)
 }
 
-func (m *module) build(ctx context.Context, cache wazero.CompilationCache, metered []byte, p plan) error {
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache, m.key.pages()))
+// config is how a module is compiled, and run.
+func (r *Runtime) config(key moduleKey) wazero.RuntimeConfig {
+	return runtimeConfig(r.cache, key.pages()).WithCloseOnContextDone(r.unmetered)
+}
+
+func (m *module) build(ctx context.Context, config wazero.RuntimeConfig, metered []byte, p plan) error {
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 	if err := link(ctx, m.runtime, p); err != nil {
 		return err
 	}
@@ -174,8 +183,8 @@ func checkMemory(memory *fuel.MemoryType, limit int64) error {
 
 // instantiate makes an instance and runs its start section. wazero hands in, as the context, to the host functions
 // that the start section calls.
-func (m *module) instantiate(in *instance) (api.Module, error) {
-	return m.runtime.InstantiateModule(in, m.compiled, instanceConfig())
+func (m *module) instantiate(ctx context.Context) (api.Module, error) {
+	return m.runtime.InstantiateModule(ctx, m.compiled, instanceConfig())
 }
 
 // close frees the compiled code, and whatever instances are left.

@@ -19,6 +19,7 @@ type outputs struct {
 	code     string
 	step     int64
 	stop     int64
+	reason   string
 	cost     int64
 	portions [abi.NumDimensions]int64
 }
@@ -47,6 +48,7 @@ func (s outputSet) first() abi.FieldID {
 const (
 	maxMessage = 512
 	maxCode    = 64
+	maxReason  = 64
 )
 
 // SetText stores an output of kind Bytes, or an element of a list of them. The caller has made sure that field is
@@ -72,6 +74,8 @@ func (c *Call) SetText(field abi.FieldID, index int32, value []byte) abi.Code {
 		return o.setText(field, &o.message, value, 0, maxMessage)
 	case abi.FieldDenyCode:
 		return o.setCode(value)
+	case abi.FieldChoiceReason:
+		return c.setReason(value)
 	}
 	return abi.BadArgument
 }
@@ -92,6 +96,24 @@ func (o *outputs) setCode(value []byte) abi.Code {
 		}
 	}
 	return o.setText(abi.FieldDenyCode, &o.code, value, 1, maxCode)
+}
+
+// setReason stores choice.reason: records and headers have it, so it has nothing but printable ASCII. A policy has a few
+// reasons and gives them again and again: the last one is kept, so that the same one costs no memory.
+func (c *Call) setReason(value []byte) abi.Code {
+	if len(value) > maxReason {
+		return c.out.refuse(abi.FieldChoiceReason)
+	}
+	for _, b := range value {
+		if b < ' ' || b > '~' {
+			return c.out.refuse(abi.FieldChoiceReason)
+		}
+	}
+	if string(value) != c.lastReason {
+		c.lastReason = string(value)
+	}
+	c.out.reason = c.lastReason
+	return c.out.accept(abi.FieldChoiceReason)
 }
 
 // SetInt stores an output of kind Int, or an element of a list of them.

@@ -20,6 +20,16 @@ type Policy struct {
 	Script []byte     // what the script host function answers: the source text that the module runs; nil if there is none
 	Limits Limits
 	Grants Grants
+
+	// Shadow has the policy asked beside the others, about copies and later than they: what it answers is compared with
+	// what was decided, told to Options.Shadows, and changes nothing.
+	Shadow bool
+	// Percent is the share of callers that the policy is asked about, 1 to 100; 0 means all. For the others it is as if
+	// the policy were not there. Which caller belongs to the share is always the same, and a larger share has those of a
+	// smaller one in it.
+	Percent int
+	// Inputs names the fields that a message of the portable tier is to have, beside those that are granted; nil: all.
+	Inputs []string
 }
 
 // Limits bound one call of a guest. Zero values mean the defaults.
@@ -141,6 +151,8 @@ type PolicyInfo struct {
 	Size      int    // of that module, in bytes
 	Hooks     []abi.Hook
 	Veto      bool
+	Shadow    bool
+	Percent   int    // of callers; 100: all
 	Limits    Limits // with the defaults filled in
 	Grants    Grants
 	Stubbed   []string // functions it imports that this host does not serve: they answer NOT_SUPPORTED, or 0 in ModuleExtism

@@ -20,6 +20,7 @@ type reporter struct {
 	policy   string
 	failures throttle
 	growths  throttle
+	shadows  throttle
 }
 
 // throttle lets one line through in reportEvery.
@@ -58,10 +59,18 @@ func (r *reporter) reportGrowth(hook, request string, bytes uint32) {
 	}
 }
 
-// onOneLine puts a stack trace, wazero's or a guest's, on one line, innermost function first. What it says is the
-// guest's choice.
+// reportShadow logs that a shadow policy would have decided otherwise.
+func (r *reporter) reportShadow(hook, request, would, decided string) {
+	if suppressed, ok := r.shadows.admit(); ok {
+		r.log.Warn("a shadow policy would have decided otherwise", "policy", r.policy, "hook", hook, "would", would,
+			"decided", decided, "request_id", request, "not_logged", suppressed)
+	}
+}
+
+// onOneLine puts a stack trace, wazero's or a guest's, on one line, innermost function first, each with the lines of its
+// source behind it if they are known. What it says is the guest's choice.
 func onOneLine(trace string) string {
 	trace = trace[:min(len(trace), maxCause)]
-	text := []byte(strings.NewReplacer("\n\n", "; ", "\n\t", " < ", "\n", "; ").Replace(strings.TrimSpace(trace)))
+	text := []byte(strings.NewReplacer("\n\n", "; ", "\n\t\t", " @ ", "\n\t", " < ", "\n", "; ").Replace(strings.TrimSpace(trace)))
 	return printable(text[:min(len(text), maxCause)])
 }

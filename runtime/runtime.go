@@ -28,6 +28,8 @@ type Options struct {
 	Portable  *Portable        // what guests may import from ModuleExtism; nil: such guests are refused
 	Log       *slog.Logger     // failures and the guests' own log lines; nil discards them
 	Observer  Observer         // told of every hook call; nil for none
+	Shadows   ShadowObserver   // told how shadow policies compare; nil for none
+	Tracer    Tracer           // given what policies decide, and why; nil for none
 	Now       func() time.Time // the clock that guests see; nil means time.Now
 	Random    func([]byte)     // fills with random bytes for guests; nil means crypto/rand
 
@@ -37,6 +39,11 @@ type Options struct {
 	// bounds what that takes.
 	Compiler      func(ctx context.Context) *exec.Cmd
 	CompileLimits CompileLimits
+
+	// Unmetered has guests run as they were built, so that the stack of one that traps names lines of its source where the
+	// module knows them. No fuel bounds them: what a guest does is ended after limits.time, recursion when the stack is full.
+	// It is for tools that look into a failure, never for serving requests.
+	Unmetered bool
 }
 
 // Observer is told how policies fare. It is called on the request path, by many goroutines at once, and must not
@@ -67,12 +74,15 @@ type Runtime struct {
 	session   func() Session          // makes one for an instance of a guest of the portable tier
 	log       *slog.Logger
 	observer  Observer
+	shadowed  ShadowObserver
+	tracer    Tracer
 	now       func() time.Time
 	random    func([]byte)
 	epoch     time.Time // what elapsed counts from
 	zones     zones
 	watchdog  *watchdog
 	compiler  *compiler // nil: modules are compiled in this process
+	unmetered bool
 
 	loading sync.Mutex      // held while a set is made, which may take as long as compiling does
 	closing context.Context // ends at Close: a set that is being made is given up
@@ -82,6 +92,7 @@ type Runtime struct {
 	closed  bool
 	modules map[moduleKey]*module
 	pools   map[poolKey]*pool
+	shadows map[*shadow]struct{} // that run
 }
 
 // ErrClosed is what Load answers after Close.
@@ -98,12 +109,20 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		epoch:    time.Now(),
 		modules:  map[moduleKey]*module{},
 		pools:    map[poolKey]*pool{},
+		shadows:  map[*shadow]struct{}{},
+		shadowed: o.Shadows,
+		tracer:   o.Tracer,
+
+		unmetered: o.Unmetered,
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	if r.observer == nil {
 		r.observer = unobserved{}
+	}
+	if r.shadowed == nil {
+		r.shadowed = unobserved{}
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -115,7 +134,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		r.portable, r.session = portableFunctions(o.Portable), o.Portable.NewSession
 	}
 	var err error
-	if r.functions, err = policyFunctions(o.Functions); err != nil {
+	if r.functions, err = policyFunctions(o.Functions, o.Tracer != nil); err != nil {
 		return nil, err
 	}
 	if r.compiler, err = newCompiler(o); err != nil {
@@ -147,6 +166,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	}
 	r.loading.Lock()
 	defer r.loading.Unlock()
+	r.stopAllShadows()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.pools {
@@ -182,5 +202,9 @@ type unobserved struct{}
 
 func (unobserved) HookDone(string, abi.Hook, time.Duration, Failure) {}
 func (unobserved) PolicyOut(string, abi.Hook, time.Duration)         {}
+func (unobserved) ShadowDone(string, abi.Hook, ShadowResult)         {}
 
-var _ Observer = unobserved{}
+var (
+	_ Observer       = unobserved{}
+	_ ShadowObserver = unobserved{}
+)

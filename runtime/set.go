@@ -16,6 +16,7 @@ type Set struct {
 	policies []*binding               // in the order in which they were given
 	asked    [abi.NumHooks][]*binding // by hook; at authenticate without those that are asked for a veto
 	vetoes   []*binding
+	shadows  [abi.NumHooks][]*binding // by hook, also those that are asked for a veto; in none of the other lists
 	closed   sync.Once
 }
 
@@ -30,28 +31,37 @@ type binding struct {
 	pool     *pool
 	reports  reporter
 	observer Observer
+	percent  uint64 // of callers; everybody is 100
+	shadow   *shadow
+	inputs   inputSet // of a message
+	tracer   Tracer   // nil: nobody wants to know
 }
 
-// question is one asking of a hook. Exactly one of the pointers is set.
+// question is one asking of a hook. Exactly one of the pointers is set, beside that of the recording.
 type question struct {
 	hook           abi.Hook
 	veto           bool
 	authentication *abi.Authentication
 	choice         *abi.StepChoice
 	pricing        *abi.Pricing
+	recording      *recording // nil: what the guest does is not recorded
+}
+
+// request is the request that the question is about; nil if nobody knows.
+func (q question) request() *abi.Request {
+	switch q.hook {
+	case abi.Authenticate:
+		return q.authentication.Request
+	case abi.ChooseStep:
+		return q.choice.Request
+	default:
+		return q.pricing.Request
+	}
 }
 
 // requestID names the request that the question is about, for the log.
 func (q question) requestID() string {
-	var request *abi.Request
-	switch q.hook {
-	case abi.Authenticate:
-		request = q.authentication.Request
-	case abi.ChooseStep:
-		request = q.choice.Request
-	default:
-		request = q.pricing.Request
-	}
+	request := q.request()
 	if request == nil {
 		return ""
 	}
@@ -62,21 +72,36 @@ func (q question) requestID() string {
 func (s *Set) add(b *binding) {
 	s.policies = append(s.policies, b)
 	for _, h := range b.hooks {
-		if h == abi.Authenticate && b.veto {
+		switch {
+		case b.shadow != nil:
+			s.shadows[h] = append(s.shadows[h], b)
+		case h == abi.Authenticate && b.veto:
 			s.vetoes = append(s.vetoes, b)
-			continue
+		default:
+			s.asked[h] = append(s.asked[h], b)
 		}
-		s.asked[h] = append(s.asked[h], b)
 	}
 }
 
 // Authenticate asks who the request belongs to. A policy that fails denies: the answer is Failed, and a.Policy
 // names it. After an allow every veto is asked.
 func (s *Set) Authenticate(a *abi.Authentication) abi.Answer {
+	answer := s.authenticate(a)
+	if len(s.shadows[abi.Authenticate]) > 0 {
+		s.askShadows(question{hook: abi.Authenticate, authentication: a}, answer)
+	}
+	return answer
+}
+
+func (s *Set) authenticate(a *abi.Authentication) abi.Answer {
 	a.Policy, a.Identity, a.Status, a.Message, a.Code, a.Vetoed = "", nil, 0, "", "", nil
 	answer := abi.NoVerdict
 	for _, p := range s.asked[abi.Authenticate] {
-		if answer = p.ask(question{hook: abi.Authenticate, authentication: a}); answer == abi.Failed {
+		q := question{hook: abi.Authenticate, authentication: a}
+		if !p.concerns(q) {
+			continue
+		}
+		if answer = p.ask(q); answer == abi.Failed {
 			a.Policy = p.name
 		}
 		if answer != abi.NoVerdict {
@@ -93,7 +118,11 @@ func (s *Set) Authenticate(a *abi.Authentication) abi.Answer {
 func (s *Set) askVetoes(a *abi.Authentication) abi.Answer {
 	allowed := a.Identity
 	for _, p := range s.vetoes {
-		switch p.ask(question{hook: abi.Authenticate, veto: true, authentication: a}) {
+		q := question{hook: abi.Authenticate, veto: true, authentication: a}
+		if !p.concerns(q) {
+			continue
+		}
+		switch p.ask(q) {
 		case abi.Given:
 			a.Vetoed = allowed
 			return abi.Given
@@ -119,8 +148,19 @@ func (s *Set) PriceResponse(p *abi.Pricing) abi.Answer {
 
 // firstVerdict asks until a policy gives a verdict. One that fails counts as if it had passed.
 func (s *Set) firstVerdict(q question) abi.Answer {
+	answer := s.askInTurn(q)
+	if len(s.shadows[q.hook]) > 0 {
+		s.askShadows(q, answer)
+	}
+	return answer
+}
+
+func (s *Set) askInTurn(q question) abi.Answer {
 	without := abi.NoVerdict
 	for _, p := range s.asked[q.hook] {
+		if !p.concerns(q) {
+			continue
+		}
 		switch p.ask(q) {
 		case abi.Given:
 			return abi.Given
@@ -140,8 +180,14 @@ func (b *binding) ask(q question) abi.Answer {
 		b.observer.HookDone(b.name, q.hook, 0, TakenOut)
 		return abi.Failed
 	}
+	if b.tracer != nil {
+		q.recording = b.record(q)
+	}
 	verdict, failed := b.askInstance(q)
 	ended := b.pool.runtime.elapsed()
+	if q.recording != nil {
+		b.trace(q, verdict, failed, ended-began)
+	}
 	switch {
 	case failed != nil:
 		b.fail(q, turn, began, ended, failed)
@@ -192,7 +238,17 @@ func (b *binding) askInstance(q question) (bool, *failedCall) {
 // Close gives back what the set holds. Instances that no other set uses are closed when their calls have ended,
 // which Close waits for. Hooks that are asked later fail.
 func (s *Set) Close() {
-	s.closed.Do(func() { s.runtime.drop(s.policies) })
+	s.closed.Do(func() {
+		s.runtime.stopShadows(s.policies)
+		s.runtime.drop(s.policies)
+	})
+}
+
+// AskAgain has policies asked again that are out because they kept failing.
+func (s *Set) AskAgain() {
+	for _, b := range s.policies {
+		b.pool.askAgain()
+	}
 }
 
 // Policies describes the set's policies, in their order.
@@ -206,6 +262,8 @@ func (s *Set) Policies() []PolicyInfo {
 			Size:      m.size,
 			Hooks:     slices.Clone(b.hooks),
 			Veto:      b.veto,
+			Shadow:    b.shadow != nil,
+			Percent:   int(b.percent),
 			Limits:    b.limits,
 			Grants:    Grants{Identities: b.given.Identities, KV: b.given.KV, Inputs: slices.Clone(b.given.Inputs)},
 			Stubbed:   slices.Clone(m.stubbed),

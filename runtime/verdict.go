@@ -116,7 +116,7 @@ func (c *Call) settleStep() error {
 	case !stop && !chosen:
 		return errors.New("the policy neither chose a step nor stopped")
 	}
-	s.Policy, s.Step, s.Stop = c.Policy, int(o.step), stop
+	s.Policy, s.Step, s.Stop, s.Reason = c.Policy, int(o.step), stop, o.reason
 	return nil
 }
 

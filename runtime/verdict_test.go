@@ -166,6 +166,67 @@ func TestStepVerdicts(t *testing.T) {
 	}
 }
 
+func TestReasons(t *testing.T) {
+	const step, reason = abi.FieldChosenStep, abi.FieldChoiceReason
+	for _, test := range []struct {
+		name, reason string
+		more         func(g *w.Guest) []byte
+		answer       abi.Answer
+	}{
+		{"a step", "latency", func(g *w.Guest) []byte { return g.SetInt(step, 0, 1) }, abi.Given},
+		{"a stop", "out of time", func(g *w.Guest) []byte { return g.SetInt(abi.FieldStop, 0, 1) }, abi.Given},
+		{"no step", "latency", func(*w.Guest) []byte { return nil }, abi.Failed},
+		{"the longest", strings.Repeat("~", 64), func(g *w.Guest) []byte { return g.SetInt(step, 0, 1) }, abi.Given},
+		{"too long", strings.Repeat("~", 65), func(g *w.Guest) []byte { return g.SetInt(step, 0, 1) }, abi.Failed},
+		{"another line", "a\nb", func(g *w.Guest) []byte { return g.SetInt(step, 0, 1) }, abi.Failed},
+		{"not ASCII", "caf\u00e9", func(g *w.Guest) []byte { return g.SetInt(step, 0, 1) }, abi.Failed},
+		{"delete", "\x7f", func(g *w.Guest) []byte { return g.SetInt(step, 0, 1) }, abi.Failed},
+		{"mended", "\x7f", func(g *w.Guest) []byte { return w.Code(g.Set(reason, 0, ""), g.SetInt(step, 0, 1)) }, abi.Given},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			set := load(t, runtime.Options{}, runtime.Policy{Name: "p", Wasm: guest(abi.ChooseStep, func(g *w.Guest) []byte {
+				return w.Code(g.Set(reason, 0, test.reason), test.more(g), w.Verdict)
+			})})
+			want := test.reason
+			if test.answer == abi.Failed || test.name == "mended" {
+				want = ""
+			}
+			c := abi.StepChoice{Steps: make([]abi.Step, 3), Attempt: 2}
+			for range 2 { // an instance keeps its last reason
+				if got := set.ChooseStep(&c); got != test.answer || c.Reason != want {
+					t.Errorf("answer %d, reason %q", got, c.Reason)
+				}
+			}
+		})
+	}
+}
+
+// An instance that gives one reason and then another is heard both times.
+func TestReasonsChange(t *testing.T) {
+	var reason string
+	set := load(t, runtime.Options{Functions: []runtime.Function{{Name: "now", Call: func(c *runtime.Call, _ []uint64) {
+		c.SetText(abi.FieldChoiceReason, 0, []byte(reason))
+		c.SetInt(abi.FieldChosenStep, 0, 1)
+	}}}}, runtime.Policy{Name: "p", Wasm: guest(abi.ChooseStep, func(g *w.Guest) []byte { return w.Code(g.Host("now"), w.Drop, w.Verdict) })})
+	for _, reason = range []string{"latency", "cost", "cost", "", "latency"} {
+		c := abi.StepChoice{Steps: make([]abi.Step, 2), Attempt: 1}
+		if answer := set.ChooseStep(&c); answer != abi.Given || c.Reason != reason {
+			t.Errorf("answer %d, reason %q, want %q", answer, c.Reason, reason)
+		}
+	}
+}
+
+// A verdict without a reason leaves none that another policy gave before.
+func TestNoReasonIsAReason(t *testing.T) {
+	set := load(t, runtime.Options{}, runtime.Policy{Name: "p", Wasm: guest(abi.ChooseStep, func(g *w.Guest) []byte {
+		return w.Code(g.SetInt(abi.FieldChosenStep, 0, 1), w.Verdict)
+	})})
+	c := abi.StepChoice{Steps: make([]abi.Step, 2), Attempt: 1, Reason: "latency"}
+	if answer := set.ChooseStep(&c); answer != abi.Given || c.Reason != "" {
+		t.Errorf("answer %d, reason %q", answer, c.Reason)
+	}
+}
+
 func TestPriceVerdicts(t *testing.T) {
 	const cost, breakdown = abi.FieldCost, abi.FieldCostBreakdown
 	packed := func(portions ...uint64) string {

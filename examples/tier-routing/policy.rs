@@ -37,16 +37,16 @@ fn configured(config: &str) -> Result<(), String> {
 fn route(c: &StepChoice) -> Result<Verdict, String> {
     let settings = SETTINGS.lock().map_err(|e| e.to_string())?;
     let settings = settings.as_ref().ok_or("there is no configuration")?;
-    if c.last_error() == ErrorClass::REJECTED {
+    if [ErrorClass::REJECTED, ErrorClass::CONTENT_POLICY].contains(&c.last_error()) {
         return Ok(c.stop()); // what a provider refused for good, every other would refuse too
     }
     let asked = c.header(&settings.header).map_err(|e| e.to_string())?;
     let tier = settings.tiers.iter().find(|(name, _)| asked == name.as_str()).unwrap_or(&settings.tiers[settings.otherwise]);
-    let tries = c.tries();
+    let available = c.available(); // retries, circuits and parked credentials are the gateway's business
     for provider in &tier.1 {
-        for (step, &tried) in tries.iter().enumerate() {
-            if tried == 0 && c.step_provider(step) == provider.as_str() {
-                return Ok(c.choose(step));
+        for (step, &available) in available.iter().enumerate() {
+            if available && c.step_provider(step) == provider.as_str() {
+                return Ok(c.choose_with_reason(step, "tier"));
             }
         }
     }
@@ -70,7 +70,7 @@ mod tests {
         Gateway::new()
             .header("x-tier", tier)
             .texts(Field::STEP_PROVIDER, &["cheap", "fast", "fast"])
-            .numbers(Field::STEP_TRIES, tries)
+            .numbers(Field::STEP_AVAILABLE, &tries.iter().map(|&n| (n == 0) as i64).collect::<Vec<_>>())
             .number(Field::ATTEMPT, 1 + tries.iter().sum::<i64>())
             .number(Field::LAST_ERROR, last_error.0)
             .ask(choose_step)
@@ -103,14 +103,14 @@ mod tests {
     #[test]
     fn other_chains_are_left_to_others() {
         assert!(Gateway::new().config(CONFIG).ask(configure).is_verdict());
-        let choice = Gateway::new().header("x-tier", "gold").text(Field::STEP_PROVIDER, "local").numbers(Field::STEP_TRIES, &[0]);
+        let choice = Gateway::new().header("x-tier", "gold").text(Field::STEP_PROVIDER, "local").numbers(Field::STEP_AVAILABLE, &[1]);
         assert!(choice.number(Field::ATTEMPT, 1).ask(choose_step).passed());
     }
 
     #[test]
     fn without_the_grant_it_fails() {
         assert!(Gateway::new().config(CONFIG).ask(configure).is_verdict());
-        assert!(Gateway::new().numbers(Field::STEP_TRIES, &[0]).ask(choose_step).failed());
+        assert!(Gateway::new().numbers(Field::STEP_AVAILABLE, &[1]).ask(choose_step).failed());
     }
 
     #[test]

@@ -42,7 +42,8 @@ const (
 	memberMessage
 	memberCode
 
-	memberStep memberSet = 2
+	memberStep   memberSet = 2
+	memberReason memberSet = 4
 
 	memberCost      memberSet = 2
 	memberBreakdown memberSet = 4
@@ -57,9 +58,9 @@ func newGrammar() *grammar {
 			{"deny", memberStatus, memberMessage | memberCode, "with a status and, if there is more to say, a message and a code"},
 			pass,
 		}},
-		abi.ChooseStep: {[]string{"verdict", "step"}, []form{
-			{"step", memberStep, 0, "with a step"},
-			{"stop", 0, 0, "by itself"},
+		abi.ChooseStep: {[]string{"verdict", "step", "reason"}, []form{
+			{"step", memberStep, memberReason, "with a step and, if there is one to tell, a reason"},
+			{"stop", 0, memberReason, "by itself or with a reason"},
 			pass,
 		}},
 		abi.PriceResponse: {[]string{"verdict", "cost", "breakdown"}, []form{
@@ -156,6 +157,8 @@ func (a *answer) member(name string) error {
 		return a.text(abi.FieldDenyCode, 0)
 	case "step":
 		return a.int(abi.FieldChosenStep, 0)
+	case "reason":
+		return a.text(abi.FieldChoiceReason, 0)
 	case "cost":
 		return a.amount(abi.FieldCost, 0)
 	default:

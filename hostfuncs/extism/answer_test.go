@@ -53,6 +53,8 @@ func TestVerdicts(t *testing.T) {
 		{choose, `{"verdict":"step","step":1}`, abi.Given, "1 false"},
 		{choose, `{"step":0,"verdict":"step"}`, abi.Given, "0 false"},
 		{choose, `{"verdict":"stop"}`, abi.Given, "0 true"},
+		{choose, `{"verdict":"step","step":1,"reason":"latency"}`, abi.Given, "1 false latency"},
+		{choose, `{"reason":"enough is enough","verdict":"stop"}`, abi.Given, "0 true enough is enough"},
 		{price, `{"verdict":"pass"}`, abi.NoVerdict, "0 map[]"},
 		{price, `{"verdict":"price","cost":"0"}`, abi.Given, "0 map[]"},
 		{price, `{"verdict":"price","cost":"10000000000000"}`, abi.Given, "10000000000000 map[]"},
@@ -87,7 +89,7 @@ func (q question) verdict() string {
 		a := q.authentication
 		return fmt.Sprintf("%s %d %s %s", describe(a.Identity), a.Status, a.Message, a.Code)
 	case abi.ChooseStep:
-		return fmt.Sprintf("%d %t", q.choice.Step, q.choice.Stop)
+		return fmt.Sprintf("%d %t %s", q.choice.Step, q.choice.Stop, q.choice.Reason)
 	default:
 		breakdown := map[string]int64{}
 		for d := range abi.NumDimensions {
@@ -165,6 +167,9 @@ func TestAnswersThatAreNoVerdict(t *testing.T) {
 
 		{choose, `{"verdict":"step"}`, "the verdict step comes with a step"},
 		{choose, `{"verdict":"stop","step":1}`, "the verdict stop comes by itself"},
+		{choose, `{"verdict":"pass","reason":"x"}`, "the verdict pass comes by itself"},
+		{choose, `{"verdict":"step","step":1,"reason":"caf\u00e9"}`, "reason: not accepted as choice.reason: Why,"},
+		{choose, `{"verdict":"step","step":1,"reason":5}`, `reason: '5' stands at byte`},
 		{choose, `{"verdict":"step","step":2}`, "step: not accepted as chosen_step: Index of the step to try."},
 		{choose, `{"verdict":"step","step":-1}`, "step: not accepted"},
 		{choose, `{"verdict":"step","step":1.0}`, `step: "1.0" is not a whole number`},
@@ -332,7 +337,7 @@ func TestMixedGuests(t *testing.T) {
 func TestEveryOutputCanBeSaid(t *testing.T) {
 	said := map[string]string{
 		"allow.handle": "stored", "deny.status": "status", "deny.message": "message", "deny.code": "code",
-		"chosen_step": "step", "stop": "verdict", "cost": "cost", "cost.breakdown": "breakdown",
+		"chosen_step": "step", "stop": "verdict", "choice.reason": "reason", "cost": "cost", "cost.breakdown": "breakdown",
 		"allow.budget_amount": "identity.budgets", "allow.budget_period": "identity.budgets", "allow.budget_timezone": "identity.budgets",
 	}
 	var identity map[string]any
@@ -354,7 +359,7 @@ func TestEveryOutputCanBeSaid(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	for _, message := range []string{
 		`{"verdict":"pass"}`, `{"verdict":"price","cost":"5","breakdown":{"input":"5"}}`, `{"verdict":"step","step":1}`, `{"verdict":"stop"}`,
-		`{"verdict":"deny","status":403,"message":"no \u00e9\ud834\udd1e","code":"no"}`, `{"verdict":"allow","stored":true}`,
+		`{"verdict":"step","step":1,"reason":"latency"}`, `{"verdict":"deny","status":403,"message":"no \u00e9\ud834\udd1e","code":"no"}`, `{"verdict":"allow","stored":true}`,
 		`{"verdict":"allow","identity":` + own + `}`, `{"verdict":"price","cost":"-1e9"}`, "\xff", `{"a":{"a":[`,
 	} {
 		for hook := range abi.NumHooks {
@@ -384,6 +389,7 @@ func FuzzAnswer(f *testing.F) {
 			Step    int
 			Cost    string
 			Message string
+			Reason  string
 		}
 		if err := json.Unmarshal(given, &read); err != nil {
 			t.Fatalf("%q was read, but is no JSON: %v", given, err)
@@ -392,7 +398,7 @@ func FuzzAnswer(f *testing.F) {
 		case pass != (read.Verdict == "pass"):
 			t.Errorf("%q is a pass: %t", given, pass)
 		case answer != abi.Given:
-		case read.Verdict == "step" && q.choice.Step != read.Step,
+		case read.Verdict == "step" && (q.choice.Step != read.Step || q.choice.Reason != read.Reason),
 			read.Verdict == "price" && fmt.Sprint(int64(q.pricing.Cost)) != read.Cost && read.Cost != "-0",
 			read.Verdict == "deny" && (q.authentication.Status != read.Status || read.Message != "" && q.authentication.Message != read.Message):
 			t.Errorf("%q was read as %s", given, q.verdict())

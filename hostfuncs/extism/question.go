@@ -11,32 +11,51 @@ import (
 )
 
 // appendQuestion appends what the running hook asks, as JSON: every field that the policy may read and that has a
-// value, by the names of abi.Fields. While an instance comes up no hook runs: then it is the policy's configuration.
+// value, by the names of abi.Fields; of them only those that its manifest names, if it names any. While an instance comes up no hook runs: then it is the policy's configuration.
 func appendQuestion(dst []byte, k *kernel, c *runtime.Call) []byte {
 	if c.Hook >= abi.NumHooks {
 		return append(dst, c.Config()...)
 	}
-	w := message{dst}
+	w := message{dst, c}
 	w.open("")
-	w.number("abi", abi.Version)
-	text(&w, "hook", c.Hook.String())
+	w.number(always, "abi", abi.Version)
+	text(&w, always, "hook", c.Hook.String())
 	w.request(c)
 	switch c.Hook {
 	case abi.Authenticate:
 		w.authentication(k, c)
 	case abi.ChooseStep:
-		w.identity(c.Identity)
+		w.knownIdentity()
 		w.choice(c.StepChoice)
 	default:
-		w.identity(c.Identity)
+		w.knownIdentity()
 		w.pricing(c.Pricing)
 	}
 	w.close()
 	return w.b
 }
 
-// message is JSON that is being written, member by member. An element of an array has no name.
-type message struct{ b []byte }
+// message is JSON that is being written, member by member. An element of an array has no name. A member that the policy does
+// not want is left out.
+type message struct {
+	b    []byte
+	call *runtime.Call
+}
+
+// always is the field of what every message has.
+const always abi.FieldID = 0
+
+func (w *message) wants(field abi.FieldID) bool { return field == always || w.call.Wants(field) }
+
+// wantsAny reports whether the policy wants one of a range of fields.
+func (w *message) wantsAny(first, last abi.FieldID) bool {
+	for field := first; field <= last; field++ {
+		if w.wants(field) {
+			return true
+		}
+	}
+	return false
+}
 
 // name begins a member or an element.
 func (w *message) name(name string) {
@@ -69,18 +88,25 @@ func (w *message) null(name string) {
 	w.b = append(w.b, "null"...)
 }
 
-func (w *message) number(name string, n int64) {
-	w.name(name)
-	w.b = strconv.AppendInt(w.b, n, 10)
+func (w *message) number(field abi.FieldID, name string, n int64) {
+	if w.wants(field) {
+		w.name(name)
+		w.b = strconv.AppendInt(w.b, n, 10)
+	}
 }
 
-func (w *message) boolean(name string, v bool) {
-	w.name(name)
-	w.b = strconv.AppendBool(w.b, v)
+func (w *message) boolean(field abi.FieldID, name string, v bool) {
+	if w.wants(field) {
+		w.name(name)
+		w.b = strconv.AppendBool(w.b, v)
+	}
 }
 
 // amount writes money as a text: a JSON reader may make a float of a number.
-func (w *message) amount(name string, n abi.NanoUSD) {
+func (w *message) amount(field abi.FieldID, name string, n abi.NanoUSD) {
+	if !w.wants(field) {
+		return
+	}
 	w.name(name)
 	w.b = append(w.b, '"')
 	w.b = strconv.AppendInt(w.b, int64(n), 10)
@@ -88,14 +114,17 @@ func (w *message) amount(name string, n abi.NanoUSD) {
 }
 
 // optional writes a text unless it is empty, which means that there is none.
-func optional[T string | []byte](w *message, name string, s T) {
+func optional[T string | []byte](w *message, field abi.FieldID, name string, s T) {
 	if len(s) > 0 {
-		text(w, name, s)
+		text(w, field, name, s)
 	}
 }
 
 // text writes a text. What is not UTF-8 is replaced, as JSON knows nothing else.
-func text[T string | []byte](w *message, name string, s T) {
+func text[T string | []byte](w *message, field abi.FieldID, name string, s T) {
+	if !w.wants(field) {
+		return
+	}
 	w.name(name)
 	w.b = append(w.b, '"')
 	w.b = appendEscaped(w.b, s)
@@ -131,14 +160,14 @@ func (w *message) request(c *runtime.Call) {
 		return
 	}
 	w.open("request")
-	optional(w, "id", r.ID)
-	optional(w, "method", r.Method)
-	optional(w, "path", r.Path)
-	optional(w, "format", r.Format)
-	optional(w, "operation", r.Operation)
-	optional(w, "client_address", r.ClientAddress)
-	optional(w, "model", r.Model)
-	w.boolean("stream", r.Stream)
+	optional(w, abi.FieldRequestID, "id", r.ID)
+	optional(w, abi.FieldRequestMethod, "method", r.Method)
+	optional(w, abi.FieldRequestPath, "path", r.Path)
+	optional(w, abi.FieldRequestFormat, "format", r.Format)
+	optional(w, abi.FieldRequestOperation, "operation", r.Operation)
+	optional(w, abi.FieldRequestClientAddress, "client_address", r.ClientAddress)
+	optional(w, abi.FieldRequestModel, "model", r.Model)
+	w.boolean(abi.FieldRequestStream, "stream", r.Stream)
 	w.headers(c)
 	w.close()
 }
@@ -185,19 +214,22 @@ func (w *message) authentication(k *kernel, c *runtime.Call) {
 	a := c.Authentication
 	w.open("credential")
 	if c.GrantedField(abi.FieldCredential) {
-		optional(w, "value", a.Credential)
+		optional(w, abi.FieldCredential, "value", a.Credential)
 	}
-	if a.Digest != (abi.Digest{}) {
+	if a.Digest != (abi.Digest{}) && w.wants(abi.FieldCredentialDigest) {
 		w.name("digest")
 		w.b = append(w.b, '"')
 		w.b = hex.AppendEncode(w.b, a.Digest[:])
 		w.b = append(w.b, '"')
 	}
-	text(w, "shape", nameOf(shapeNames[:], a.Shape))
+	text(w, abi.FieldCredentialShape, "shape", nameOf(shapeNames[:], a.Shape))
 	w.close()
+	if c.Veto {
+		w.boolean(always, "veto", true)
+	}
 	switch {
+	case !w.wantsAny(abi.FieldIdentityKeyID, abi.FieldIdentityDefaultModel):
 	case c.Veto:
-		w.boolean("veto", true)
 		w.identity(c.Identity)
 	case !c.GrantedIdentities():
 	case k.lookUp(c) > abi.OK:
@@ -207,35 +239,52 @@ func (w *message) authentication(k *kernel, c *runtime.Call) {
 	}
 }
 
+// knownIdentity writes whose request it is.
+func (w *message) knownIdentity() {
+	if w.wantsAny(abi.FieldIdentityKeyID, abi.FieldIdentityDefaultModel) {
+		w.identity(w.call.Identity)
+	}
+}
+
 func (w *message) identity(i *abi.Identity) {
 	if i == nil {
 		w.null("identity")
 		return
 	}
 	w.open("identity")
-	text(w, "key_id", i.KeyID)
-	optional(w, "name", i.Name)
-	optional(w, "team", i.Team)
-	text(w, "state", i.State.String())
-	w.instant("expires", i.Expires)
-	w.openList("models")
-	for _, model := range i.Models {
-		text(w, "", model)
+	text(w, abi.FieldIdentityKeyID, "key_id", i.KeyID)
+	optional(w, abi.FieldIdentityName, "name", i.Name)
+	optional(w, abi.FieldIdentityTeam, "team", i.Team)
+	text(w, abi.FieldIdentityState, "state", i.State.String())
+	w.instant(abi.FieldIdentityExpires, "expires", i.Expires)
+	if w.wants(abi.FieldIdentityModels) {
+		w.openList("models")
+		for _, model := range i.Models {
+			text(w, always, "", model)
+		}
+		w.closeList()
 	}
-	w.closeList()
-	w.openList("labels")
-	for l := range i.Labels {
-		w.label(&i.Labels[l])
+	if w.wants(abi.FieldIdentityLabels) {
+		w.openList("labels")
+		for l := range i.Labels {
+			w.label(&i.Labels[l])
+		}
+		w.closeList()
 	}
-	w.closeList()
+	if w.wants(abi.FieldIdentityLimits) {
+		w.limits(&i.Limits)
+	}
+	optional(w, abi.FieldIdentityDefaultModel, "default_model", i.DefaultModel)
+	w.close()
+}
+
+func (w *message) limits(limits *abi.Limits) {
 	w.open("limits")
 	for l := range abi.NumLimits {
-		if bound := i.Limits[l]; bound != 0 {
-			w.number(l.String(), bound)
+		if bound := limits[l]; bound != 0 {
+			w.number(always, l.String(), bound)
 		}
 	}
-	w.close()
-	optional(w, "default_model", i.DefaultModel)
 	w.close()
 }
 
@@ -249,54 +298,83 @@ func (w *message) label(l *abi.Label) {
 }
 
 // instant writes a time in milliseconds, unless it is zero, which means that there is none.
-func (w *message) instant(name string, t time.Time) {
+func (w *message) instant(field abi.FieldID, name string, t time.Time) {
 	if !t.IsZero() {
-		w.number(name, t.UnixMilli())
+		w.number(field, name, t.UnixMilli())
 	}
 }
 
 func (w *message) choice(s *abi.StepChoice) {
-	text(w, "chain", s.Chain)
-	w.number("attempt", s.Attempt)
-	text(w, "last_error", s.LastError.String())
+	text(w, abi.FieldChain, "chain", s.Chain)
+	w.number(abi.FieldAttempt, "attempt", s.Attempt)
+	text(w, abi.FieldLastError, "last_error", s.LastError.String())
 	if s.LastStep >= 0 {
-		w.number("last_step", s.LastStep)
+		w.number(abi.FieldLastStep, "last_step", s.LastStep)
+	}
+	optional(w, abi.FieldStrategy, "strategy", s.Strategy)
+	if n, ok := s.AffinityNumber(); ok {
+		w.number(abi.FieldAffinity, "affinity", n)
+	}
+	if !w.wants(abi.FieldStepCount) && !w.wantsAny(abi.FieldStepModel, abi.FieldStepContext) {
+		return
 	}
 	w.openList("steps")
 	for i := range s.Steps {
-		step := &s.Steps[i]
-		w.open("")
-		text(w, "model", step.Model)
-		text(w, "provider", step.Provider)
-		w.number("priority", step.Priority)
-		w.number("weight", step.Weight)
-		if i < len(s.Tries) {
-			w.number("tries", s.Tries[i])
-		}
-		w.close()
+		w.step(s, i)
 	}
 	w.closeList()
 }
 
-func (w *message) pricing(p *abi.Pricing) {
-	text(w, "phase", nameOf(phaseNames[:], p.Phase))
-	text(w, "provider", p.Provider)
-	text(w, "model", p.Model)
-	w.open("usage")
-	for d := range abi.NumDimensions {
-		if units := p.Usage[d]; units != 0 {
-			w.number(d.String(), units)
-		}
+func (w *message) step(s *abi.StepChoice, i int) {
+	step, state := &s.Steps[i], s.State(i)
+	w.open("")
+	text(w, abi.FieldStepModel, "model", step.Model)
+	text(w, abi.FieldStepProvider, "provider", step.Provider)
+	w.number(abi.FieldStepPriority, "priority", step.Priority)
+	w.number(abi.FieldStepWeight, "weight", step.Weight)
+	if i < len(s.Tries) {
+		w.number(abi.FieldStepTries, "tries", s.Tries[i])
+	}
+	w.boolean(abi.FieldStepAvailable, "available", state.Available)
+	text(w, abi.FieldStepHealth, "health", state.Health.String())
+	w.number(abi.FieldStepCooldown, "cooldown", state.CooldownMillis())
+	w.number(abi.FieldStepLatency, "latency", state.LatencyMicros())
+	w.number(abi.FieldStepActive, "active", state.Active)
+	w.number(abi.FieldStepContext, "context", step.Context)
+	if step.Price != nil {
+		w.amount(abi.FieldStepPriceInput, "price_input", step.PriceOf(abi.Input))
+		w.amount(abi.FieldStepPriceOutput, "price_output", step.PriceOf(abi.Output))
 	}
 	w.close()
-	if p.Price == nil {
+}
+
+func (w *message) pricing(p *abi.Pricing) {
+	text(w, abi.FieldPricePhase, "phase", nameOf(phaseNames[:], p.Phase))
+	text(w, abi.FieldProvider, "provider", p.Provider)
+	text(w, abi.FieldModel, "model", p.Model)
+	if w.wants(abi.FieldUsage) {
+		w.open("usage")
+		for d := range abi.NumDimensions {
+			if units := p.Usage[d]; units != 0 {
+				w.number(always, d.String(), units)
+			}
+		}
+		w.close()
+	}
+	if w.wants(abi.FieldPrice) {
+		w.price(p.Price)
+	}
+}
+
+func (w *message) price(row *abi.PriceRow) {
+	if row == nil {
 		w.null("price")
 		return
 	}
 	w.open("price")
 	for d := range abi.NumDimensions {
-		if price := p.Price[d]; price != 0 {
-			w.amount(d.String(), price)
+		if price := row[d]; price != 0 {
+			w.amount(always, d.String(), price)
 		}
 	}
 	w.close()

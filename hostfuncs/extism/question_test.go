@@ -112,8 +112,12 @@ func full() [abi.NumHooks]question {
 		{authentication: &abi.Authentication{Request: request, Credential: []byte("sk-1"), Digest: digest, Shape: abi.CredentialForeign,
 			Identities: directory{digest: identity}}},
 		{choice: &abi.StepChoice{Request: request, Identity: identity, Chain: "coding", Attempt: 2, LastError: abi.Transient, LastStep: 1,
-			Steps: []abi.Step{{Model: "a", Provider: "A", Priority: 1, Weight: 50}, {Model: "b", Provider: "B", Priority: 2, Weight: 7}},
-			Tries: []int64{0, 3}}},
+			Steps: []abi.Step{
+				{Model: "a", Provider: "A", Priority: 1, Weight: 50, Context: 128_000},
+				{Model: "b", Provider: "B", Priority: 2, Weight: 7, Price: &abi.PriceRow{abi.Input: 270_000_000}}},
+			States: []abi.StepState{{Health: abi.StepParked, Cooldown: 1500 * time.Millisecond, Latency: 420 * time.Millisecond, Active: 3},
+				{Available: true}},
+			Tries: []int64{0, 3}, Strategy: "sticky", Affinity: 1<<64 - 1, Sticks: true}},
 		{pricing: &abi.Pricing{Request: request, Identity: identity, Phase: abi.Final, Provider: "claude", Model: "claude-sonnet",
 			Usage: abi.Usage{abi.Input: 10, abi.Output: 20}, Price: &abi.PriceRow{abi.Input: 270_000_000, abi.Requests: 9_007_199_254_740_993}}},
 	}
@@ -131,7 +135,10 @@ func TestQuestions(t *testing.T) {
 	for hook, want := range [abi.NumHooks]string{
 		`{"abi":1,"hook":"authenticate",` + askedRequest + `,"credential":{"value":"sk-1",` + askedDigest + `,"shape":"foreign"},` + askedIdentity + `}`,
 		`{"abi":1,"hook":"choose_step",` + askedRequest + `,` + askedIdentity + `,"chain":"coding","attempt":2,"last_error":"transient","last_step":1,` +
-			`"steps":[{"model":"a","provider":"A","priority":1,"weight":50,"tries":0},{"model":"b","provider":"B","priority":2,"weight":7,"tries":3}]}`,
+			`"strategy":"sticky","affinity":9007199254740991,` +
+			`"steps":[{"model":"a","provider":"A","priority":1,"weight":50,"tries":0,"available":false,"health":"parked","cooldown":1500,` +
+			`"latency":420000,"active":3,"context":128000},{"model":"b","provider":"B","priority":2,"weight":7,"tries":3,"available":true,` +
+			`"health":"healthy","cooldown":0,"latency":0,"active":0,"context":0,"price_input":"270000000","price_output":"0"}]}`,
 		`{"abi":1,"hook":"price_response",` + askedRequest + `,` + askedIdentity + `,"phase":"final","provider":"claude","model":"claude-sonnet",` +
 			`"usage":{"input":10,"output":20},"price":{"input":"270000000","requests":"9007199254740993"}}`,
 	} {
@@ -161,7 +168,8 @@ func TestQuestionsWithLessInThem(t *testing.T) {
 			`{"abi":1,"hook":"authenticate","request":{"stream":false},"credential":{"digest":"01` + strings.Repeat("00", 31) + `","shape":"none"},"identity":null}`},
 		{"the first attempt", runtime.Policy{}, question{choice: &abi.StepChoice{Request: request, LastStep: -1, Attempt: 1, Steps: []abi.Step{{}}}},
 			`{"abi":1,"hook":"choose_step","request":{"stream":false},"identity":null,"chain":"","attempt":1,"last_error":"none",` +
-				`"steps":[{"model":"","provider":"","priority":0,"weight":0}]}`},
+				`"steps":[{"model":"","provider":"","priority":0,"weight":0,"available":true,"health":"healthy","cooldown":0,"latency":0,` +
+				`"active":0,"context":0}]}`},
 		{"no price", runtime.Policy{}, question{pricing: &abi.Pricing{Request: request, Phase: abi.Estimate}},
 			`{"abi":1,"hook":"price_response","request":{"stream":false},"identity":null,"phase":"estimate","provider":"","model":"","usage":{},"price":null}`},
 		{"what is not UTF-8", runtime.Policy{}, question{pricing: &abi.Pricing{Request: &abi.Request{Model: []byte("a\xffb\"\\\n\x7fé")}, Phase: abi.Final}},
@@ -215,6 +223,9 @@ var paths = map[string]string{
 	"step.count":      "steps.1", // it is how many there are
 	"step.model":      "steps.0.model", "step.provider": "steps.0.provider", "step.priority": "steps.0.priority",
 	"step.weight": "steps.0.weight", "step.tries": "steps.0.tries",
+	"step.available": "steps.0.available", "step.health": "steps.0.health", "step.cooldown": "steps.0.cooldown",
+	"step.latency": "steps.0.latency", "step.active": "steps.0.active", "step.context": "steps.0.context",
+	"step.price_input": "steps.1.price_input", "step.price_output": "steps.1.price_output",
 	"price.phase": "phase",
 }
 

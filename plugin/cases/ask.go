@@ -37,7 +37,10 @@ func (c *Case) Authentication() *abi.Authentication {
 func (c *Case) StepChoice() *abi.StepChoice {
 	s := &abi.StepChoice{
 		Request: c.request(), Identity: c.Identity.stored(), Chain: c.Chain, Attempt: max(c.Attempt, 1),
-		LastError: abi.ErrorClass(c.LastError), LastStep: c.LastStep,
+		LastError: abi.ErrorClass(c.LastError), LastStep: c.LastStep, Strategy: c.Strategy,
+	}
+	if c.Affinity != nil {
+		s.Affinity, s.Sticks = uint64(*c.Affinity)<<11, true // guests see the upper bits
 	}
 	if s.Attempt == 1 {
 		s.LastStep = -1
@@ -45,10 +48,24 @@ func (c *Case) StepChoice() *abi.StepChoice {
 	for _, step := range c.Steps {
 		s.Steps = append(s.Steps, abi.Step{
 			Model: step.Model, Provider: step.Provider, Priority: step.Priority, Weight: step.Weight, Price: step.Price.row(),
+			Context: step.Context,
 		})
 		s.Tries = append(s.Tries, step.Tries)
+		s.States = append(s.States, step.state())
 	}
 	return s
+}
+
+// state returns how the step does.
+func (s *Step) state() abi.StepState {
+	state := abi.StepState{
+		Available: s.Tries == 0, Health: abi.StepHealth(s.Health), Cooldown: time.Duration(s.Cooldown) * time.Millisecond,
+		Latency: time.Duration(s.Latency) * time.Microsecond, Active: s.Active,
+	}
+	if s.Available != nil {
+		state.Available = *s.Available
+	}
+	return state
 }
 
 // Pricing returns the question of a case at price_response.

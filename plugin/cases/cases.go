@@ -36,6 +36,8 @@ type Case struct {
 	LastError ErrorClass `json:"last_error,omitempty"`
 	LastStep  int64      `json:"last_step,omitempty"`
 	Steps     []Step     `json:"steps,omitempty"`
+	Strategy  string     `json:"strategy,omitempty"`
+	Affinity  *int64     `json:"affinity,omitempty"` // nil: none
 
 	Phase         Phase    `json:"phase,omitempty"`
 	Provider      string   `json:"provider,omitempty"`
@@ -67,7 +69,7 @@ type Request struct {
 	Headers       map[string]string `json:"headers,omitempty"` // by lower-case name
 }
 
-// Step is a step of a chain, and how often it was tried.
+// Step is a step of a chain, how it does, and how often it was tried.
 type Step struct {
 	Model    string   `json:"model"`
 	Provider string   `json:"provider"`
@@ -75,6 +77,13 @@ type Step struct {
 	Weight   int64    `json:"weight,omitempty"`
 	Tries    int64    `json:"tries,omitempty"`
 	Price    *Amounts `json:"price,omitempty"`
+
+	Available *bool  `json:"available,omitempty"` // default: if it was not tried
+	Health    Health `json:"health,omitempty"`
+	Cooldown  int64  `json:"cooldown,omitempty"` // milliseconds
+	Latency   int64  `json:"latency,omitempty"`  // microseconds; 0: not known
+	Active    int64  `json:"active,omitempty"`
+	Context   int64  `json:"context,omitempty"` // tokens; 0: not known
 }
 
 // Identity is a stored key, or whom a policy let in.
@@ -107,6 +116,7 @@ type Want struct {
 	Message   *string   `json:"message,omitempty"` // nil: whichever
 	Step      int       `json:"step,omitempty"`
 	Stop      bool      `json:"stop,omitempty"`
+	Reason    *string   `json:"reason,omitempty"` // nil: whichever
 	Cost      int64     `json:"cost,omitempty"`
 	Breakdown *Amounts  `json:"breakdown,omitempty"` // nil: whichever
 
@@ -225,12 +235,12 @@ func (c *Case) misplaced() (wrong []string) {
 	}
 	w := &c.Want
 	say(c.Credential != "" || c.Shape != nil || c.Keys != nil, abi.Authenticate, "credential, shape, keys")
-	say(c.Chain != "" || c.Attempt != 0 || c.LastError != 0 || c.LastStep != 0 || c.Steps != nil, abi.ChooseStep,
-		"chain, attempt, last_error, last_step, steps")
+	say(c.Chain != "" || c.Attempt != 0 || c.LastError != 0 || c.LastStep != 0 || c.Steps != nil ||
+		c.Strategy != "" || c.Affinity != nil, abi.ChooseStep, "chain, attempt, last_error, last_step, steps, strategy, affinity")
 	say(c.Phase != 0 || c.Provider != "" || c.ProviderModel != "" || c.Usage != (Amounts{}) || c.Price != nil, abi.PriceResponse,
 		"phase, provider, provider_model, usage, price")
 	say(w.Identity != nil || w.Status != 0 || w.Code != nil || w.Message != nil, abi.Authenticate, "want.identity, status, code, message")
-	say(w.Step != 0 || w.Stop, abi.ChooseStep, "want.step, stop")
+	say(w.Step != 0 || w.Stop || w.Reason != nil, abi.ChooseStep, "want.step, stop, reason")
 	say(w.Cost != 0 || w.Breakdown != nil, abi.PriceResponse, "want.cost, breakdown")
 	if hook == abi.Authenticate && c.Identity != nil && !c.Veto {
 		wrong = append(wrong, "identity: at authenticate only with a veto; stored keys stand in keys")
@@ -240,7 +250,7 @@ func (c *Case) misplaced() (wrong []string) {
 
 // verdict reports whether a member of a verdict is there.
 func (w *Want) verdict() bool {
-	return w.Identity != nil || w.Status != 0 || w.Code != nil || w.Message != nil || w.Step != 0 || w.Stop ||
+	return w.Identity != nil || w.Status != 0 || w.Code != nil || w.Message != nil || w.Step != 0 || w.Stop || w.Reason != nil ||
 		w.Cost != 0 || w.Breakdown != nil
 }
 

@@ -3,8 +3,10 @@ package cases
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 )
@@ -106,10 +108,49 @@ func TestSchemaNamesAll(t *testing.T) {
 			t.Errorf("it lacks the error class %s", c)
 		}
 	}
+	for h := range abi.NumStepHealths {
+		if !strings.Contains(schema, `"`+h.String()+`"`) {
+			t.Errorf("it lacks the health %s", h)
+		}
+	}
 	for h := range abi.NumHooks {
 		if !strings.Contains(schema, `"`+h.String()+`"`) {
 			t.Errorf("it lacks the hook %s", h)
 		}
+	}
+}
+
+// A case says how steps do, or leaves it out.
+func TestStates(t *testing.T) {
+	all, err := Read("cases.yaml", []byte(`
+- name: states
+  hook: choose_step
+  strategy: sticky
+  affinity: 5
+  last_error: content_policy
+  steps:
+  - {model: a, health: parked, available: false, cooldown: 1500, latency: 42, active: 3, context: 128000}
+  - {model: b, tries: 1}
+  - {model: c, tries: 1, available: true, health: 6}
+  - {model: d}
+  want: {reason: sticky}
+`), abi.NumHooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := all[0].StepChoice()
+	if n, ok := s.AffinityNumber(); n != 5 || !ok || s.Strategy != "sticky" || s.LastError != abi.ContentPolicy || s.Steps[0].Context != 128_000 {
+		t.Errorf("the choice is %+v", s)
+	}
+	want := []abi.StepState{
+		{Health: abi.StepParked, Cooldown: 1500 * time.Millisecond, Latency: 42 * time.Microsecond, Active: 3},
+		{}, {Available: true, Health: abi.StepFull}, {Available: true},
+	}
+	if !slices.Equal(s.States, want) {
+		t.Errorf("the states are %+v", s.States)
+	}
+	if all[0].Want.Answer != Verdict {
+		t.Errorf("a reason is the answer %s", all[0].Want.Answer)
 	}
 }
 
@@ -140,6 +181,9 @@ func TestJudge(t *testing.T) {
 		{"nobody", Want{Answer: Verdict, Identity: ann}, Outcome{Answer: Verdict, Status: 401},
 			"identity: got none, want {\"key_id\":\"policy:p/ann\",\"name\":\"Ann\",\"models\":[\"a\"]}\nstatus: got 401, want 0"},
 		{"another step", Want{Answer: Verdict, Step: 1}, Outcome{Answer: Verdict, Step: 0, Stop: true}, "step: got 0, want 1\nstop: got true, want false"},
+		{"another reason", Want{Answer: Verdict, Step: 1, Reason: &message}, Outcome{Answer: Verdict, Step: 1, Reason: "cost"},
+			"reason: got \"cost\", want \"Not today.\""},
+		{"a reason that nobody asked for", Want{Answer: Verdict, Step: 1}, Outcome{Answer: Verdict, Step: 1, Reason: "cost"}, ""},
 		{"another cost", Want{Answer: Verdict, Cost: 12_870, Breakdown: &Amounts{2970, 9900}},
 			Outcome{Answer: Verdict, Cost: 12_871, Breakdown: Amounts{2971, 9900}},
 			"cost: got 12871 nano-dollars ($0.000012871), want 12870 ($0.00001287)\nbreakdown.input: got 2971, want 2970"},
@@ -164,6 +208,7 @@ func TestJudge(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add("- {name: a, hook: authenticate, credential: x, keys: {x: {key_id: k, labels: [a=b]}}, want: {status: 403}}", uint8(0))
 	f.Add("- {name: a, hook: choose_step, steps: [{model: a, price: [1]}], want: {step: 1}}", uint8(1))
+	f.Add("- {name: a, affinity: 1, steps: [{health: open, available: false, cooldown: 1000000000000}], want: {reason: x}}", uint8(1))
 	f.Add("- {name: a, usage: {input: 5}, state: {n: 1, w: {used: 2, window_ms: 5}, b: {base64: /w==}}, want: {answer: pass, state: {}}}", uint8(2))
 	f.Fuzz(func(t *testing.T, text string, hook uint8) {
 		all, err := Read("cases.yaml", []byte(text), abi.Hook(hook))

@@ -27,6 +27,7 @@ type Outcome struct {
 	Message   string
 	Step      int
 	Stop      bool
+	Reason    string
 	Cost      int64
 	Breakdown Amounts
 
@@ -48,7 +49,7 @@ func (o *Outcome) Authenticated(a *abi.Authentication) {
 }
 
 // Chose takes in what came of a question at choose_step.
-func (o *Outcome) Chose(s *abi.StepChoice) { o.Step, o.Stop = s.Step, s.Stop }
+func (o *Outcome) Chose(s *abi.StepChoice) { o.Step, o.Stop, o.Reason = s.Step, s.Stop, s.Reason }
 
 // Priced takes in what came of a question at price_response.
 func (o *Outcome) Priced(p *abi.Pricing) {
@@ -109,6 +110,9 @@ func (j *judge) verdict(w *Want, got *Outcome) {
 	}
 	differ(j, "step", got.Step, w.Step)
 	differ(j, "stop", got.Stop, w.Stop)
+	if w.Reason != nil {
+		differ(j, "reason", got.Reason, *w.Reason)
+	}
 	if got.Cost != w.Cost {
 		j.say("cost: got %d nano-dollars (%s), want %d (%s)", got.Cost, abi.NanoUSD(got.Cost), w.Cost, abi.NanoUSD(w.Cost))
 	}

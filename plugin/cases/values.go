@@ -37,6 +37,8 @@ type (
 	ErrorClass abi.ErrorClass
 	// KeyState is an abi.KeyState.
 	KeyState abi.KeyState
+	// Health is an abi.StepHealth.
+	Health abi.StepHealth
 	// Phase is an abi.PricePhase.
 	Phase abi.PricePhase
 )
@@ -66,6 +68,15 @@ func (s *KeyState) UnmarshalJSON(text []byte) error {
 		names = append(names, state.String())
 	}
 	return unmarshalWord(text, s, names)
+}
+
+// UnmarshalJSON reads a number or the name of a health.
+func (h *Health) UnmarshalJSON(text []byte) error {
+	var names []string
+	for health := range abi.NumStepHealths {
+		names = append(names, health.String())
+	}
+	return unmarshalWord(text, h, names)
 }
 
 // UnmarshalJSON reads a number or estimate, final.

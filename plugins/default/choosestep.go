@@ -1,87 +1,67 @@
 package main
 
-import (
-	"math/bits"
+import sallyport "github.com/sallyport-dev/sallyport/sdk/go"
 
-	sallyport "github.com/sallyport-dev/sallyport/sdk/go"
-)
+// chooseNext picks among the steps that are available, which the gateway knows: it counts retries, and takes away what
+// may not be asked. So all that is decided here is whether the step of the attempt before is tried again, and which one
+// comes in its place: of the lowest priority, by the strategy of the chain.
+func chooseNext(c *sallyport.StepChoice) sallyport.Verdict {
+	switch last := c.LastError(); last {
+	case sallyport.NoError:
+		return chooseFirst(c)
+	case sallyport.Rejected, sallyport.ContentPolicy:
+		return c.StopWithReason("rejected") // every other provider would say the same
+	default:
+		return chooseAfter(c, last)
+	}
+}
 
-// chooseByWeight tries each step once: the lowest priority that has an untried step, and within it a random one in
-// proportion to the weights. It looks at why the attempt before failed for one thing only: what a provider has rejected
-// for good, every other would reject too. What was ambiguous goes on to the next step, never to the same one.
-func chooseByWeight(c *sallyport.StepChoice) sallyport.Verdict {
-	if c.LastError() == sallyport.Rejected {
-		return c.Stop()
+func chooseFirst(c *sallyport.StepChoice) sallyport.Verdict {
+	left := candidates(c.Available())
+	switch size, first := left.count(); {
+	case size == 0 && c.Attempt() > 1:
+		return c.StopWithReason("nothing left")
+	case size == 0:
+		return sallyport.Pass // there is no last error to stop with
+	case len(left) == 1:
+		return c.ChooseWithReason(first, "only one left")
 	}
-	t := findTier(c.Priorities(), c.Tries())
-	switch t.size {
-	case 0:
-		return c.Stop()
-	case 1:
-		return c.Choose(t.first)
-	}
-	random, err := sallyport.RandomUint64()
+	step, why, err := pick(c, left)
 	if err != nil {
 		return sallyport.Fail(err)
 	}
-	return c.Choose(t.pick(c.Weights(), random))
+	return c.ChooseWithReason(step, why)
 }
 
-// tier is the untried steps of the lowest priority that has any.
-type tier struct {
-	priorities, tries []int64
-
-	priority int64
-	first    int
-	size     int
-}
-
-func findTier(priorities, tries []int64) tier {
-	t := tier{priorities: priorities, tries: tries}
-	for step, tried := range tries {
-		switch {
-		case tried > 0:
-		case t.size == 0 || priorities[step] < t.priority:
-			t.priority, t.first, t.size = priorities[step], step, 1
-		case priorities[step] == t.priority:
-			t.size++
+// chooseAfter chooses after an attempt that another one may make good.
+func chooseAfter(c *sallyport.StepChoice, last sallyport.ErrorClass) sallyport.Verdict {
+	left := candidates(c.Available())
+	before := -1
+	if step, ok := c.LastStep(); ok {
+		before = step
+	}
+	switch last {
+	case sallyport.Transient, sallyport.RateLimited:
+		if left.has(before) {
+			return c.ChooseWithReason(before, "retry")
+		}
+	case sallyport.ContextLength:
+		if left.keepLarger(c.Contexts(), before); left.empty() {
+			return c.StopWithReason("no larger context left")
+		}
+	case sallyport.ModelNotFound:
+		left.drop(before)
+	default: // not sent, ambiguous, a refused credential, what the future brings: others first
+		if again := left.drop(before); again && left.empty() {
+			return c.ChooseWithReason(before, "retry")
 		}
 	}
-	return t
-}
-
-func (t *tier) has(step int) bool { return t.tries[step] == 0 && t.priorities[step] == t.priority }
-
-// pick maps a random number to a step of the tier. A weight of 0 is that of a spare: it is picked when no other is left,
-// and then all of them alike.
-func (t *tier) pick(weights []int64, random uint64) int {
-	spare, total := uint64(0), t.total(weights)
-	if total == 0 {
-		spare, total = 1, uint64(t.size)
+	if left.empty() {
+		return c.StopWithReason("nothing left")
 	}
-	point, _ := bits.Mul64(random, total) // random/2^64 of the total
-	for step := t.first; step < len(t.tries); step++ {
-		if !t.has(step) {
-			continue
-		}
-		share := max(bounded(weights[step]), spare)
-		if point < share {
-			return step
-		}
-		point -= share
+	step, _, err := pick(c, left)
+	if err != nil {
+		return sallyport.Fail(err)
 	}
-	return -1 // not reached, because point is below the sum of the shares; the host would refuse it
+	return c.ChooseWithReason(step, "failover")
 }
-
-func (t *tier) total(weights []int64) uint64 {
-	sum := uint64(0)
-	for step := range t.tries {
-		if t.has(step) {
-			sum += bounded(weights[step])
-		}
-	}
-	return sum
-}
-
-// bounded keeps the sum of the weights of any chain that fits into a guest's memory from overflowing.
-func bounded(weight int64) uint64 { return uint64(min(max(weight, 0), 1<<40)) }

@@ -189,7 +189,7 @@ func TestChooseStepWalksEveryChain(t *testing.T) {
 			}
 			before = step.Priority
 			step.Tries++
-			c.LastError = sallyport.Transient
+			c.LastError, c.LastStep = sallyport.Transient, got.Step
 		}
 		if got := c.Ask(chooseStep); !got.Stop {
 			t.Fatalf("%+v: got %+v, want a stop", c.Steps, got)

@@ -251,6 +251,43 @@ func newChoice() *abi.StepChoice {
 	}
 }
 
+// newStates is newChoice with everything that is known of how steps do.
+func newStates() *abi.StepChoice {
+	c := newChoice()
+	c.LastError, c.Strategy, c.Affinity, c.Sticks = abi.ContextLength, "sticky", 1<<64-1, true
+	c.Steps[1].Context, c.Steps[1].Price = 128_000, &abi.PriceRow{abi.Input: 270_000_000}
+	c.States = []abi.StepState{{Health: abi.StepParked, Cooldown: 1500 * time.Millisecond},
+		{Available: true, Health: 99, Latency: 42 * time.Microsecond, Active: 3}}
+	return c
+}
+
+func TestStates(t *testing.T) {
+	h := newHost(t)
+	set := h.mustLoad(t, `export function chooseStep(choice) {
+		console.log(choice.strategy, choice.affinity, choice.lastError);
+		for (const s of choice.steps) console.log(s.available, s.health, s.cooldown, s.latency, s.active, s.inputPrice, s.outputPrice, s.context);
+		return choice.attempt > 2 ? sallyport.stop("enough") : sallyport.choose(choice.steps.find((s) => s.available), choice.model);
+	}`, "")
+	h.log.take()
+	c := newStates()
+	if answer := set.ChooseStep(c); answers[answer] != "verdict" || c.Step != 1 || c.Reason != "gpt" {
+		t.Errorf("the answer is %q: step %d, reason %q; %s", answers[answer], c.Step, c.Reason, h.log.last())
+	}
+	want := "sticky 9007199254740991 contextLength\nfalse parked 1500 undefined 0 undefined undefined undefined\n" +
+		"true unknown 0 42 3 270000000 0 128000"
+	if said := strings.Join(h.log.take(), "\n"); said != want {
+		t.Errorf("it logged\n%s\nwant\n%s", said, want)
+	}
+	c = newChoice()
+	c.Attempt, c.Sticks = 3, false
+	if answer := set.ChooseStep(c); answers[answer] != "verdict" || !c.Stop || c.Reason != "enough" {
+		t.Errorf("the answer is %q: stop %t, reason %q; %s", answers[answer], c.Stop, c.Reason, h.log.last())
+	}
+	if said := strings.Join(h.log.take(), "\n"); !strings.HasPrefix(said, "undefined undefined notSent\nfalse healthy 0 ") {
+		t.Errorf("it logged %q", said)
+	}
+}
+
 func TestChooseStep(t *testing.T) {
 	h := newHost(t)
 	facts := []struct {
@@ -265,6 +302,8 @@ func TestChooseStep(t *testing.T) {
 		{"a stop", `return sallyport.stop();`, "verdict", 0, true, ""},
 		{"no opinion", ``, "pass", 0, false, ""},
 		{"a step too far", `return sallyport.choose(choice.steps.length);`, "failed", 0, false, "ERROR setting chosen_step"},
+		{"a reason of two lines", `return sallyport.choose(1, "a\nb");`, "failed", 0, false, "ERROR setting choice.reason"},
+		{"a reason that is no text", `return sallyport.stop(1);`, "failed", 0, false, "setting choice.reason: it must be a text"},
 		{"a number alone", `return 1;`, "failed", 0, false, "no verdict"},
 		{"everything that it is told", `console.log(choice.identity.keyId, choice.chain, choice.attempt, choice.lastError, choice.lastStep, choice.model);
 			for (const s of choice.steps) console.log(s.index, s.model, s.provider, s.priority, s.weight, s.tries);`,

@@ -61,6 +61,7 @@ type module struct {
 	totalLocals   int64
 	bodies        []body
 	charges       []charge // of all bodies, in the order of the code
+	plain         bool     // the code is written as it is
 
 	info Info
 }

@@ -41,6 +41,7 @@ func (m *module) appendSection(out []byte, s *section, initial int64) ([]byte, e
 	switch {
 	case s.id == secGlobal || s.id == secExport:
 		return m.appendAdded(out, s, initial), nil
+	case m.plain:
 	case s.id == secCode:
 		return m.appendCode(out, len(s.payload))
 	case strings.HasPrefix(s.custom, ".debug_"):

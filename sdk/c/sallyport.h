@@ -110,10 +110,25 @@ enum {
 enum {
     SP_ERROR_NONE = 0, /* there was no attempt yet */
     SP_ERROR_NOT_SENT = 1, /* provably not accepted: dial, TLS, stale connection */
-    SP_ERROR_TRANSIENT = 2, /* rejected, may work again: 408, 409, 429, 5xx */
+    SP_ERROR_TRANSIENT = 2, /* rejected, may work again: 408, 409, 5xx */
     SP_ERROR_AMBIGUOUS = 3, /* the provider may have billed it: lost after the request was sent */
     SP_ERROR_REJECTED = 4, /* rejected for good: 400, 404, 413, 422 */
     SP_ERROR_BAD_CREDENTIAL = 5, /* the gateway's own credential was refused: 401, 402, 403 */
+    SP_ERROR_RATE_LIMITED = 6, /* 429: the provider limits what this credential may ask of this model */
+    SP_ERROR_CONTEXT_LENGTH = 7, /* rejected because the prompt does not fit: a step with a larger context may take it */
+    SP_ERROR_MODEL_NOT_FOUND = 8, /* rejected because the provider does not know the model */
+    SP_ERROR_CONTENT_POLICY = 9, /* rejected because of what was asked */
+};
+
+/* StepHealth says how a step does. The numbers are those of the wire. */
+enum {
+    SP_HEALTH_HEALTHY = 0, /* nothing speaks against it */
+    SP_HEALTH_PROBING = 1, /* its circuit is half open: one attempt may find out */
+    SP_HEALTH_OPEN = 2, /* its circuit is open after failures */
+    SP_HEALTH_PARKED = 3, /* the provider limits requests */
+    SP_HEALTH_REFUSED = 4, /* the provider refused the credential */
+    SP_HEALTH_DRAINED = 5, /* taken out by hand */
+    SP_HEALTH_FULL = 6, /* as many attempts are under way as it may have */
 };
 
 /* PricePhase says what a price is wanted for. */
@@ -180,6 +195,16 @@ enum {
     SP_FIELD_STEP_PRIORITY = 67, /* list of i64 */
     SP_FIELD_STEP_WEIGHT = 68, /* list of i64 */
     SP_FIELD_STEP_TRIES = 69, /* list of i64 */
+    SP_FIELD_STEP_AVAILABLE = 70, /* list of i64 */
+    SP_FIELD_STEP_HEALTH = 71, /* list of i64 */
+    SP_FIELD_STEP_COOLDOWN = 72, /* list of i64 */
+    SP_FIELD_STEP_LATENCY = 73, /* list of i64 */
+    SP_FIELD_STEP_ACTIVE = 74, /* list of i64 */
+    SP_FIELD_STEP_PRICE_INPUT = 75, /* list of i64 */
+    SP_FIELD_STEP_PRICE_OUTPUT = 76, /* list of i64 */
+    SP_FIELD_STEP_CONTEXT = 77, /* list of i64 */
+    SP_FIELD_STRATEGY = 78, /* bytes */
+    SP_FIELD_AFFINITY = 79, /* i64 */
     SP_FIELD_PRICE_PHASE = 80, /* i64 */
     SP_FIELD_PROVIDER = 81, /* bytes */
     SP_FIELD_MODEL = 82, /* bytes */
@@ -202,6 +227,7 @@ enum {
     SP_FIELD_ALLOW_LABELS = 1014, /* list of bytes */
     SP_FIELD_CHOSEN_STEP = 1020, /* i64 */
     SP_FIELD_STOP = 1021, /* i64 */
+    SP_FIELD_CHOICE_REASON = 1022, /* bytes */
     SP_FIELD_COST = 1030, /* i64 */
     SP_FIELD_COST_BREAKDOWN = 1031, /* list of i64 */
 };
@@ -418,6 +444,20 @@ static inline int32_t sp_choose(int32_t step) { return sp_verdict(sp_set_i64(SP_
 
 /* Has nothing more tried. Not at the first attempt. */
 static inline int32_t sp_stop(void) { return sp_verdict(sp_set_i64(SP_FIELD_STOP, 0, 1)); }
+
+/* sp_choose with a reason for the record: up to 64 bytes of printable ASCII. */
+static inline int32_t sp_choose_with_reason(int32_t step, sp_text reason) {
+    int32_t code = sp_set_i64(SP_FIELD_CHOSEN_STEP, 0, step);
+    if (code == SP_OK) code = sp_set_text(SP_FIELD_CHOICE_REASON, reason);
+    return sp_verdict(code);
+}
+
+/* sp_stop with a reason for the record. */
+static inline int32_t sp_stop_with_reason(sp_text reason) {
+    int32_t code = sp_set_i64(SP_FIELD_STOP, 0, 1);
+    if (code == SP_OK) code = sp_set_text(SP_FIELD_CHOICE_REASON, reason);
+    return sp_verdict(code);
+}
 
 /* Room for a list by dimension or by limit, with some for what hosts will know that this header does not. */
 #define SP_ROOM 64

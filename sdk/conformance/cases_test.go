@@ -51,6 +51,8 @@ type golden struct {
 	LastError abi.ErrorClass `json:"last_error"`
 	LastStep  int64          `json:"last_step"`
 	Steps     []step         `json:"steps"`
+	Strategy  string         `json:"strategy"`
+	Affinity  *int64         `json:"affinity"`
 
 	Phase         abi.PricePhase `json:"phase"`
 	Provider      string         `json:"provider"`
@@ -72,13 +74,21 @@ type request struct {
 	Headers       map[string]string `json:"headers"`
 }
 
-// step is a step of a chain, and how often it was tried.
+// step is a step of a chain, how it does, and how often it was tried.
 type step struct {
 	Model    string `json:"model"`
 	Provider string `json:"provider"`
 	Priority int64  `json:"priority"`
 	Weight   int64  `json:"weight"`
 	Tries    int64  `json:"tries"`
+
+	Available *bool          `json:"available"` // nil: if it was not tried
+	Health    abi.StepHealth `json:"health"`
+	Cooldown  int64          `json:"cooldown"` // milliseconds
+	Latency   int64          `json:"latency"`  // microseconds
+	Active    int64          `json:"active"`
+	Context   int64          `json:"context"`
+	Price     *abi.PriceRow  `json:"price"`
 }
 
 // identity is an abi.Identity as the cases write it.
@@ -111,6 +121,7 @@ type want struct {
 	Message   string    `json:"message"`
 	Step      int       `json:"step"`
 	Stop      bool      `json:"stop"`
+	Reason    string    `json:"reason"`
 	Cost      int64     `json:"cost"`
 	Breakdown []int64   `json:"breakdown"`
 

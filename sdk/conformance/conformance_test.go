@@ -140,7 +140,7 @@ func (h *host) ask(c *golden) want {
 	case abi.ChooseStep:
 		s := c.choice()
 		answer = set.ChooseStep(s)
-		got = want{Step: s.Step, Stop: s.Stop}
+		got = want{Step: s.Step, Stop: s.Stop, Reason: s.Reason}
 	default:
 		p := &abi.Pricing{
 			Request: c.asked(), Identity: c.Identity.decode(), Phase: c.Phase, Provider: c.Provider, Model: c.ProviderModel,
@@ -159,14 +159,27 @@ func (h *host) ask(c *golden) want {
 func (c *golden) choice() *abi.StepChoice {
 	s := &abi.StepChoice{
 		Request: c.asked(), Identity: c.Identity.decode(), Chain: c.Chain, Attempt: max(c.Attempt, 1), LastError: c.LastError,
-		LastStep: c.LastStep,
+		LastStep: c.LastStep, Strategy: c.Strategy,
+	}
+	if c.Affinity != nil {
+		s.Affinity, s.Sticks = uint64(*c.Affinity)<<11, true
 	}
 	if s.Attempt == 1 {
 		s.LastStep = -1
 	}
 	for _, step := range c.Steps {
-		s.Steps = append(s.Steps, abi.Step{Model: step.Model, Provider: step.Provider, Priority: step.Priority, Weight: step.Weight})
+		s.Steps = append(s.Steps, abi.Step{
+			Model: step.Model, Provider: step.Provider, Priority: step.Priority, Weight: step.Weight, Context: step.Context, Price: step.Price,
+		})
 		s.Tries = append(s.Tries, step.Tries)
+		state := abi.StepState{
+			Available: step.Tries == 0, Health: step.Health, Cooldown: time.Duration(step.Cooldown) * time.Millisecond,
+			Latency: time.Duration(step.Latency) * time.Microsecond, Active: step.Active,
+		}
+		if step.Available != nil {
+			state.Available = *step.Available
+		}
+		s.States = append(s.States, state)
 	}
 	return s
 }

@@ -85,10 +85,28 @@ type ErrorClass int64
 const (
 	NoError       ErrorClass = 0 // there was no attempt yet
 	NotSent       ErrorClass = 1 // provably not accepted: dial, TLS, stale connection
-	Transient     ErrorClass = 2 // rejected, may work again: 408, 409, 429, 5xx
+	Transient     ErrorClass = 2 // rejected, may work again: 408, 409, 5xx
 	Ambiguous     ErrorClass = 3 // the provider may have billed it: lost after the request was sent
 	Rejected      ErrorClass = 4 // rejected for good: 400, 404, 413, 422
 	BadCredential ErrorClass = 5 // the gateway's own credential was refused: 401, 402, 403
+	RateLimited   ErrorClass = 6 // 429: the provider limits what this credential may ask of this model
+	ContextLength ErrorClass = 7 // rejected because the prompt does not fit: a step with a larger context may take it
+	ModelNotFound ErrorClass = 8 // rejected because the provider does not know the model
+	ContentPolicy ErrorClass = 9 // rejected because of what was asked
+)
+
+// StepHealth says how a step does. The numbers are those of the wire.
+type StepHealth int64
+
+// The values of StepHealth.
+const (
+	StepHealthy StepHealth = 0 // nothing speaks against it
+	StepProbing StepHealth = 1 // its circuit is half open: one attempt may find out
+	StepOpen    StepHealth = 2 // its circuit is open after failures
+	StepParked  StepHealth = 3 // the provider limits requests
+	StepRefused StepHealth = 4 // the provider refused the credential
+	StepDrained StepHealth = 5 // taken out by hand
+	StepFull    StepHealth = 6 // as many attempts are under way as it may have
 )
 
 // PricePhase says what a price is wanted for.

@@ -139,6 +139,11 @@ func asMoney(list []int64) []NanoUSD {
 	return unsafe.Slice((*NanoUSD)(unsafe.SliceData(list)), len(list))
 }
 
+// asHealth sees numbers as states of steps, which have the same form.
+func asHealth(list []int64) []StepHealth {
+	return unsafe.Slice((*StepHealth)(unsafe.SliceData(list)), len(list))
+}
+
 // asNumbers sees amounts as numbers.
 func asNumbers(amounts []NanoUSD) []int64 {
 	return unsafe.Slice((*int64)(unsafe.SliceData(amounts)), len(amounts))

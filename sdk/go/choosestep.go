@@ -51,6 +51,42 @@ func (*StepChoice) Weights() []int64 { return answers.list(abi.FieldStepWeight) 
 // Tries says how often each step was tried in this exchange.
 func (*StepChoice) Tries() []int64 { return answers.list(abi.FieldStepTries) }
 
+// Available says which steps may be chosen now: 1 where it may, else 0. The gateway knows retries, circuits, parked
+// credentials and what the last error forbids, so that a policy need not.
+func (*StepChoice) Available() []int64 { return answers.list(abi.FieldStepAvailable) }
+
+// Health says how each step does: StepHealthy and the others.
+func (*StepChoice) Health() []StepHealth { return asHealth(answers.list(abi.FieldStepHealth)) }
+
+// Cooldowns are in how many milliseconds each step may be asked again; 0 if it may now.
+func (*StepChoice) Cooldowns() []int64 { return answers.list(abi.FieldStepCooldown) }
+
+// Latencies are how many microseconds each step takes to its first content: moving averages that follow peaks at once.
+// 0 is not known.
+func (*StepChoice) Latencies() []int64 { return answers.list(abi.FieldStepLatency) }
+
+// Active is how many attempts are under way at each step.
+func (*StepChoice) Active() []int64 { return answers.list(abi.FieldStepActive) }
+
+// InputPrices are what a million tokens of input cost at each step, -1 where that is not known.
+func (*StepChoice) InputPrices() []NanoUSD { return asMoney(answers.list(abi.FieldStepPriceInput)) }
+
+// OutputPrices are what a million tokens of output cost at each step, -1 where that is not known.
+func (*StepChoice) OutputPrices() []NanoUSD { return asMoney(answers.list(abi.FieldStepPriceOutput)) }
+
+// Contexts are the largest contexts of the steps in tokens; 0 is not known.
+func (*StepChoice) Contexts() []int64 { return answers.list(abi.FieldStepContext) }
+
+// Strategy is what the chain asks for: weighted, latency, cost or sticky; empty where it asks for nothing.
+func (*StepChoice) Strategy() []byte { return text(abi.FieldStrategy) }
+
+// Affinity is a number from 0 to 2^53-1, and false if there is none: where the strategy is sticky, requests of the same
+// number belong to the same step.
+func (*StepChoice) Affinity() (int64, bool) {
+	affinity := host.GetInt(abi.FieldAffinity)
+	return max(affinity, 0), affinity != abi.NoValue
+}
+
 // Choose has a step tried.
 func (*StepChoice) Choose(step int) Verdict {
 	return verdict(abi.FieldChosenStep, host.SetInt(abi.FieldChosenStep, int64(step)))
@@ -59,3 +95,17 @@ func (*StepChoice) Choose(step int) Verdict {
 // Stop has nothing more tried: the client gets the error of the attempt before. At the first attempt there is none, so
 // it fails.
 func (*StepChoice) Stop() Verdict { return verdict(abi.FieldStop, host.SetInt(abi.FieldStop, 1)) }
+
+// ChooseWithReason is Choose with a reason for the record: up to 64 bytes of printable ASCII.
+func (c *StepChoice) ChooseWithReason(step int, reason string) Verdict {
+	w := writer{verdict: c.Choose(step)}
+	w.element(abi.FieldChoiceReason, 0, reason)
+	return w.verdict
+}
+
+// StopWithReason is Stop with a reason for the record.
+func (c *StepChoice) StopWithReason(reason string) Verdict {
+	w := writer{verdict: c.Stop()}
+	w.element(abi.FieldChoiceReason, 0, reason)
+	return w.verdict
+}

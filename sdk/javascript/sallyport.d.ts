@@ -108,9 +108,15 @@ interface StepChoice extends Request {
   /** 1 for the first attempt. */
   readonly attempt: number;
   /** How the attempt before failed. */
-  readonly lastError: "none" | "notSent" | "transient" | "ambiguous" | "rejected" | "badCredential";
+  readonly lastError:
+    | "none" | "notSent" | "transient" | "ambiguous" | "rejected" | "badCredential" | "rateLimited" | "contextLength"
+    | "modelNotFound" | "contentPolicy";
   /** Index of the step of the attempt before. */
   readonly lastStep: number | undefined;
+  /** What the chain asks for. */
+  readonly strategy: "weighted" | "latency" | "cost" | "sticky" | undefined;
+  /** Where the strategy is sticky, requests of the same number belong to the same step. */
+  readonly affinity: number | undefined;
 }
 
 interface Step {
@@ -124,6 +130,22 @@ interface Step {
   readonly weight: number;
   /** How often it was tried in this exchange. */
   readonly tries: number;
+  /** Whether it may be chosen now. The gateway knows retries, circuits, parked credentials and what the last error forbids, so that
+   * a policy need not. */
+  readonly available: boolean;
+  readonly health: "healthy" | "probing" | "open" | "parked" | "refused" | "drained" | "full" | "unknown";
+  /** Milliseconds until it may be asked again; 0 if it may now. */
+  readonly cooldown: number;
+  /** Microseconds to the first content, a moving average that follows peaks at once. */
+  readonly latency: number | undefined;
+  /** Attempts under way. */
+  readonly active: number;
+  /** What a million tokens of input cost. */
+  readonly inputPrice: NanoUSD | undefined;
+  /** What a million tokens of output cost. */
+  readonly outputPrice: NanoUSD | undefined;
+  /** The largest context in tokens. */
+  readonly context: number | undefined;
 }
 
 /** What providers count and charge for. A token stands in exactly one: input is what was neither read from nor written to a
@@ -170,10 +192,10 @@ declare const sallyport: {
    * 0 to 9 and _ for programs. Without a message the gateway finds a sentence. */
   deny(status: number, message?: string, code?: string): Verdict<"authenticate">;
 
-  /** Has a step tried: one of choice.steps, or its index. */
-  choose(step: Step | number): Verdict<"chooseStep">;
+  /** Has a step tried: one of choice.steps, or its index. The reason is for the record: up to 64 bytes of printable ASCII. */
+  choose(step: Step | number, reason?: string): Verdict<"chooseStep">;
   /** Has nothing more tried: the client gets the last error. Not at the first attempt. */
-  stop(): Verdict<"chooseStep">;
+  stop(reason?: string): Verdict<"chooseStep">;
 
   /** Charges a cost, 0 to 10,000 dollars. The breakdown never adds up to more. */
   charge(cost: NanoUSD, breakdown?: Partial<Record<Dimension, NanoUSD>>): Verdict<"priceResponse">;

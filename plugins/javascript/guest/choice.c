@@ -21,6 +21,35 @@ static JSValue step_number(JSContext *ctx, JSValueConst self, int field) {
     return index < 0 ? JS_EXCEPTION : JS_NewInt64(ctx, sp_get_i64(field, index));
 }
 
+/* A number for which the contract has another one where it is not known. */
+static JSValue known_number(JSContext *ctx, JSValueConst self, int field) {
+    int32_t index = number_of_call(ctx, self, step_class);
+    if (index < 0) return JS_EXCEPTION;
+    int64_t n = sp_get_i64(field, index);
+    return n <= 0 ? JS_UNDEFINED : JS_NewInt64(ctx, n);
+}
+
+static JSValue step_price(JSContext *ctx, JSValueConst self, int field) {
+    int32_t index = number_of_call(ctx, self, step_class);
+    if (index < 0) return JS_EXCEPTION;
+    int64_t price = sp_get_i64(field, index);
+    return price < 0 ? JS_UNDEFINED : JS_NewBigInt64(ctx, price);
+}
+
+static JSValue step_available(JSContext *ctx, JSValueConst self) {
+    int32_t index = number_of_call(ctx, self, step_class);
+    return index < 0 ? JS_EXCEPTION : JS_NewBool(ctx, sp_get_i64(SP_FIELD_STEP_AVAILABLE, index) == 1);
+}
+
+static JSValue step_health(JSContext *ctx, JSValueConst self) {
+    static const char *const names[] = {
+        [SP_HEALTH_HEALTHY] = "healthy", [SP_HEALTH_PROBING] = "probing", [SP_HEALTH_OPEN] = "open",
+        [SP_HEALTH_PARKED] = "parked",   [SP_HEALTH_REFUSED] = "refused", [SP_HEALTH_DRAINED] = "drained",
+        [SP_HEALTH_FULL] = "full"};
+    int32_t index = number_of_call(ctx, self, step_class);
+    return index < 0 ? JS_EXCEPTION : name_value(ctx, names, COUNT(names), sp_get_i64(SP_FIELD_STEP_HEALTH, index), "unknown");
+}
+
 static JSValue step_index(JSContext *ctx, JSValueConst self) {
     int32_t index = number_of_call(ctx, self, step_class);
     return index < 0 ? JS_EXCEPTION : JS_NewInt32(ctx, index);
@@ -33,6 +62,14 @@ static const JSCFunctionListEntry step_list[] = {
     GETTER_OF("priority", step_number, SP_FIELD_STEP_PRIORITY),
     GETTER_OF("weight", step_number, SP_FIELD_STEP_WEIGHT),
     GETTER_OF("tries", step_number, SP_FIELD_STEP_TRIES),
+    GETTER("available", step_available),
+    GETTER("health", step_health),
+    GETTER_OF("cooldown", step_number, SP_FIELD_STEP_COOLDOWN),
+    GETTER_OF("latency", known_number, SP_FIELD_STEP_LATENCY),
+    GETTER_OF("active", step_number, SP_FIELD_STEP_ACTIVE),
+    GETTER_OF("inputPrice", step_price, SP_FIELD_STEP_PRICE_INPUT),
+    GETTER_OF("outputPrice", step_price, SP_FIELD_STEP_PRICE_OUTPUT),
+    GETTER_OF("context", known_number, SP_FIELD_STEP_CONTEXT),
 };
 
 static const JSClassDef step_definition = {.class_name = "Step"};
@@ -61,9 +98,18 @@ static JSValue get_steps(JSContext *ctx, JSValueConst self) {
 }
 
 static JSValue get_last_error(JSContext *ctx, JSValueConst self) {
-    static const char *const names[] = {[SP_ERROR_NONE] = "none",           [SP_ERROR_NOT_SENT] = "notSent",
-                                        [SP_ERROR_TRANSIENT] = "transient", [SP_ERROR_AMBIGUOUS] = "ambiguous",
-                                        [SP_ERROR_REJECTED] = "rejected",   [SP_ERROR_BAD_CREDENTIAL] = "badCredential"};
+    static const char *const names[] = {
+        [SP_ERROR_NONE] = "none",
+        [SP_ERROR_NOT_SENT] = "notSent",
+        [SP_ERROR_TRANSIENT] = "transient",
+        [SP_ERROR_AMBIGUOUS] = "ambiguous",
+        [SP_ERROR_REJECTED] = "rejected",
+        [SP_ERROR_BAD_CREDENTIAL] = "badCredential",
+        [SP_ERROR_RATE_LIMITED] = "rateLimited",
+        [SP_ERROR_CONTEXT_LENGTH] = "contextLength",
+        [SP_ERROR_MODEL_NOT_FOUND] = "modelNotFound",
+        [SP_ERROR_CONTENT_POLICY] = "contentPolicy",
+    };
     return name_value(ctx, names, COUNT(names), sp_get_i64(SP_FIELD_LAST_ERROR, 0), "transient");
 }
 
@@ -74,6 +120,8 @@ static const JSCFunctionListEntry choice_list[] = {
     GETTER_OF("attempt", get_number, SP_FIELD_ATTEMPT),
     GETTER("lastError", get_last_error),
     GETTER_OF("lastStep", get_number, SP_FIELD_LAST_STEP),
+    GETTER_OF("strategy", get_text, SP_FIELD_STRATEGY),
+    GETTER_OF("affinity", get_number, SP_FIELD_AFFINITY),
 };
 
 int add_choice_classes(JSContext *ctx) { return add_class(ctx, &step_class, &step_definition, step_list, COUNT(step_list)); }

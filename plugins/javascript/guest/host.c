@@ -96,6 +96,8 @@ static const char *field_name(int field) {
     case SP_FIELD_CHAIN: return "chain";
     case SP_FIELD_ATTEMPT: return "attempt";
     case SP_FIELD_LAST_STEP: return "last_step";
+    case SP_FIELD_STRATEGY: return "strategy";
+    case SP_FIELD_AFFINITY: return "affinity";
     case SP_FIELD_PROVIDER: return "provider";
     case SP_FIELD_MODEL: return "model";
     default: return "field";

@@ -100,6 +100,15 @@ static bool write_step(JSContext *ctx, JSValueConst step) {
     return index >= 0 && !refused(ctx, "chosen_step", sp_set_i64(SP_FIELD_CHOSEN_STEP, 0, index));
 }
 
+static bool write_choice(JSContext *ctx, JSValueConst step, JSValueConst reason) {
+    return write_step(ctx, step) && write_text(ctx, "choice.reason", SP_FIELD_CHOICE_REASON, reason);
+}
+
+static bool write_stop(JSContext *ctx, JSValueConst reason) {
+    return !refused(ctx, "stop", sp_set_i64(SP_FIELD_STOP, 0, 1)) &&
+           write_text(ctx, "choice.reason", SP_FIELD_CHOICE_REASON, reason);
+}
+
 static bool write_cost(JSContext *ctx, JSValueConst cost, JSValueConst breakdown) {
     int64_t nano_usd, row[SP_ROOM];
     if (money_of(ctx, "cost", cost, &nano_usd) < 0) return false;
@@ -142,8 +151,8 @@ static int32_t write_verdict(JSContext *ctx, enum hook hook, const verdict *v) {
     case ALLOW: good = write_key(ctx, a[0]); break;
     case ALLOW_AS: good = write_identity(ctx, a[0]); break;
     case DENY: good = write_denial(ctx, a[0], a[1], a[2]); break;
-    case CHOOSE: good = write_step(ctx, a[0]); break;
-    case STOP: good = !refused(ctx, "stop", sp_set_i64(SP_FIELD_STOP, 0, 1)); break;
+    case CHOOSE: good = write_choice(ctx, a[0], a[1]); break;
+    case STOP: good = write_stop(ctx, a[0]); break;
     default: good = write_cost(ctx, a[0], a[1]); break;
     }
     return good ? SP_RETURN_VERDICT : SP_RETURN_ERROR;

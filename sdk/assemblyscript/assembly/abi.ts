@@ -75,10 +75,14 @@ export enum CredentialShape {
 export enum ErrorClass {
   NoError = 0, // there was no attempt yet
   NotSent = 1, // provably not accepted: dial, TLS, stale connection
-  Transient = 2, // rejected, may work again: 408, 409, 429, 5xx
+  Transient = 2, // rejected, may work again: 408, 409, 5xx
   Ambiguous = 3, // the provider may have billed it: lost after the request was sent
   Rejected = 4, // rejected for good: 400, 404, 413, 422
   BadCredential = 5, // the gateway's own credential was refused: 401, 402, 403
+  RateLimited = 6, // 429: the provider limits what this credential may ask of this model
+  ContextLength = 7, // rejected because the prompt does not fit: a step with a larger context may take it
+  ModelNotFound = 8, // rejected because the provider does not know the model
+  ContentPolicy = 9, // rejected because of what was asked
 }
 
 /** KeyState is the administrative state of a key. There is no deleted: rows stay. */
@@ -100,6 +104,17 @@ export enum Period {
 export enum PricePhase {
   Estimate = 1, // the worst case, before the attempt
   Final = 2, // what was used, after it
+}
+
+/** StepHealth says how a step does. The numbers are those of the wire. */
+export enum StepHealth {
+  Healthy = 0, // nothing speaks against it
+  Probing = 1, // its circuit is half open: one attempt may find out
+  Open = 2, // its circuit is open after failures
+  Parked = 3, // the provider limits requests
+  Refused = 4, // the provider refused the credential
+  Drained = 5, // taken out by hand
+  Full = 6, // as many attempts are under way as it may have
 }
 
 /** Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
@@ -172,6 +187,16 @@ export enum Field {
   StepPriority = 67, // list of i64
   StepWeight = 68, // list of i64
   StepTries = 69, // list of i64
+  StepAvailable = 70, // list of i64
+  StepHealth = 71, // list of i64
+  StepCooldown = 72, // list of i64
+  StepLatency = 73, // list of i64
+  StepActive = 74, // list of i64
+  StepPriceInput = 75, // list of i64
+  StepPriceOutput = 76, // list of i64
+  StepContext = 77, // list of i64
+  Strategy = 78, // bytes
+  Affinity = 79, // i64
   PricePhase = 80, // i64
   Provider = 81, // bytes
   Model = 82, // bytes
@@ -194,6 +219,7 @@ export enum Field {
   AllowLabels = 1014, // list of bytes
   ChosenStep = 1020, // i64
   Stop = 1021, // i64
+  ChoiceReason = 1022, // bytes
   Cost = 1030, // i64
   CostBreakdown = 1031, // list of i64
 }
@@ -232,6 +258,16 @@ export function fieldName(field: Field): string {
     case Field.StepPriority: return "step.priority";
     case Field.StepWeight: return "step.weight";
     case Field.StepTries: return "step.tries";
+    case Field.StepAvailable: return "step.available";
+    case Field.StepHealth: return "step.health";
+    case Field.StepCooldown: return "step.cooldown";
+    case Field.StepLatency: return "step.latency";
+    case Field.StepActive: return "step.active";
+    case Field.StepPriceInput: return "step.price_input";
+    case Field.StepPriceOutput: return "step.price_output";
+    case Field.StepContext: return "step.context";
+    case Field.Strategy: return "strategy";
+    case Field.Affinity: return "affinity";
     case Field.PricePhase: return "price.phase";
     case Field.Provider: return "provider";
     case Field.Model: return "model";
@@ -254,6 +290,7 @@ export function fieldName(field: Field): string {
     case Field.AllowLabels: return "allow.labels";
     case Field.ChosenStep: return "chosen_step";
     case Field.Stop: return "stop";
+    case Field.ChoiceReason: return "choice.reason";
     case Field.Cost: return "cost";
     case Field.CostBreakdown: return "cost.breakdown";
     default: return "unknown field";

@@ -233,7 +233,13 @@ function which(c: sallyport.StepChoice): sallyport.Verdict {
     sayChoice(c);
     return c.choose(c.length - 1);
   }
+  if (task == "states") {
+    sayStates(c);
+    return c.chooseWithReason(0, "first of all");
+  }
   if (task == "choose-wrong") return c.choose(c.length);
+  if (task == "reason-wrong") return c.chooseWithReason(0, "caf\u00e9");
+  if (task == "stop-reason") return c.stopWithReason("enough");
   if (task == "stop") return c.stop();
   if (task == "fail") return sallyport.fail("failed on purpose");
   return sallyport.PASS;
@@ -250,6 +256,19 @@ function sayChoice(c: sallyport.StepChoice): void {
   say("priorities", numbers(c.priorities));
   say("weights", numbers(c.weights));
   say("tries", numbers(c.tries));
+}
+
+function sayStates(c: sallyport.StepChoice): void {
+  say("strategy", c.strategy);
+  say("affinity", c.affinity < 0 ? "none" : c.affinity.toString());
+  say("available", numbers(c.available));
+  say("health", numbers(c.health));
+  say("cooldowns", numbers(c.cooldowns));
+  say("latencies", numbers(c.latencies));
+  say("active", numbers(c.active));
+  say("input_prices", numbers(c.inputPrices));
+  say("output_prices", numbers(c.outputPrices));
+  say("contexts", numbers(c.contexts));
 }
 
 function howMuch(p: sallyport.Pricing): sallyport.Verdict {

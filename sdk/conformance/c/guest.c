@@ -360,6 +360,27 @@ static int32_t choice(void) {
     return sp_choose(steps - 1);
 }
 
+static int32_t states(void) {
+    say_field(SP_TEXT("strategy"), SP_FIELD_STRATEGY);
+    say_number(SP_TEXT("affinity"), SP_FIELD_AFFINITY, SP_TEXT("none"));
+    say_numbers(SP_TEXT("available"), SP_FIELD_STEP_AVAILABLE);
+    say_numbers(SP_TEXT("health"), SP_FIELD_STEP_HEALTH);
+    say_numbers(SP_TEXT("cooldowns"), SP_FIELD_STEP_COOLDOWN);
+    say_numbers(SP_TEXT("latencies"), SP_FIELD_STEP_LATENCY);
+    say_numbers(SP_TEXT("active"), SP_FIELD_STEP_ACTIVE);
+    say_numbers(SP_TEXT("input_prices"), SP_FIELD_STEP_PRICE_INPUT);
+    say_numbers(SP_TEXT("output_prices"), SP_FIELD_STEP_PRICE_OUTPUT);
+    say_numbers(SP_TEXT("contexts"), SP_FIELD_STEP_CONTEXT);
+    return sp_choose_with_reason(0, SP_TEXT("first of all"));
+}
+
+static int32_t reason_wrong(void) {
+    int32_t answer = sp_choose_with_reason(0, SP_TEXT("caf\xc3\xa9"));
+    return answer == SP_RETURN_ERROR ? sp_fail(SP_TEXT("setting choice.reason")) : answer;
+}
+
+static int32_t stop_reason(void) { return sp_stop_with_reason(SP_TEXT("enough")); }
+
 static int32_t choose_wrong(void) {
     int32_t answer = sp_choose((int32_t)sp_get_i64(SP_FIELD_STEP_COUNT, 0));
     return answer == SP_RETURN_ERROR ? sp_fail(SP_TEXT("setting chosen_step")) : answer;
@@ -405,6 +426,7 @@ static int32_t stop(void) { return sp_stop(); }
 
 static const task choose_step_tasks[] = {
     {SP_TEXT("choice"), choice}, {SP_TEXT("choose-wrong"), choose_wrong}, {SP_TEXT("stop"), stop}, {SP_TEXT("fail"), fail},
+    {SP_TEXT("states"), states}, {SP_TEXT("reason-wrong"), reason_wrong}, {SP_TEXT("stop-reason"), stop_reason},
     {SP_TEXT(""), NULL},
 };
 

@@ -233,7 +233,13 @@ fn which(c: &StepChoice) -> Verdict {
             say_choice(c);
             c.choose(c.steps() - 1)
         }
+        "states" => {
+            say_states(c);
+            c.choose_with_reason(0, "first of all")
+        }
         "choose-wrong" => c.choose(c.steps()),
+        "reason-wrong" => c.choose_with_reason(0, "caf\u{e9}"),
+        "stop-reason" => c.stop_with_reason("enough"),
         "stop" => c.stop(),
         "fail" => Verdict::fail("failed on purpose"),
         _ => Verdict::PASS,
@@ -253,6 +259,19 @@ fn say_choice(c: &StepChoice) {
     say("priorities", join(&c.priorities()));
     say("weights", join(&c.weights()));
     say("tries", join(&c.tries()));
+}
+
+fn say_states(c: &StepChoice) {
+    say("strategy", c.strategy());
+    say("affinity", c.affinity().map_or("none".to_string(), |n| n.to_string()));
+    say("available", join(&c.available().iter().map(|&a| a as i64).collect::<Vec<_>>()));
+    say("health", join(&c.health().iter().map(|h| h.0).collect::<Vec<_>>()));
+    say("cooldowns", join(&c.cooldowns()));
+    say("latencies", join(&c.latencies()));
+    say("active", join(&c.active()));
+    say("input_prices", join(&c.input_prices()));
+    say("output_prices", join(&c.output_prices()));
+    say("contexts", join(&c.contexts()));
 }
 
 fn how_much(p: &Pricing) -> Verdict {

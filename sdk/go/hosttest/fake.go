@@ -98,6 +98,28 @@ func (h *fake) identity(i Identity) {
 	}
 }
 
+// state adds what can be read of how the next step does.
+func (h *fake) state(s StepState) {
+	available := int64(0)
+	if s.Available {
+		available = 1
+	}
+	latency := s.Latency.Microseconds()
+	if s.Latency > 0 {
+		latency = max(latency, 1) // 0 is not known
+	}
+	cooldown := int64(0)
+	if s.Cooldown > 0 {
+		cooldown = int64((s.Cooldown-1)/time.Millisecond) + 1
+	}
+	for field, value := range map[abi.Field]int64{
+		abi.FieldStepAvailable: available, abi.FieldStepHealth: int64(s.Health), abi.FieldStepCooldown: cooldown,
+		abi.FieldStepLatency: latency, abi.FieldStepActive: s.Active,
+	} {
+		h.ints[field] = append(h.ints[field], value)
+	}
+}
+
 // answer puts a value where the guest asked for it, by the rule of the contract.
 func answer(value string, buf []byte) int32 {
 	if len(value) <= len(buf) {

@@ -5,6 +5,7 @@ package hosttest
 import (
 	"crypto/sha256"
 	"slices"
+	"time"
 
 	sallyport "github.com/sallyport-dev/sallyport/sdk/go"
 	"github.com/sallyport-dev/sallyport/sdk/go/internal/abi"
@@ -64,7 +65,10 @@ type StepChoice struct {
 	Identity  Identity
 	Chain     string
 	Steps     []Step
-	Attempt   int // default: 1
+	States    []StepState // how each step does; nil: who was not tried is available, and healthy
+	Strategy  string
+	Affinity  *int64 // nil: none
+	Attempt   int    // default: 1
 	LastError sallyport.ErrorClass
 	LastStep  int // of the attempt before; means nothing at the first
 }
@@ -74,14 +78,27 @@ type Step struct {
 	Model, Provider string
 
 	Priority, Weight, Tries int64
+
+	Context int64               // in tokens; 0: not known
+	Price   []sallyport.NanoUSD // by sallyport.Dimension, and may be shorter; nil: not known
+}
+
+// StepState is how a step does.
+type StepState struct {
+	Available bool
+	Health    sallyport.StepHealth
+	Cooldown  time.Duration
+	Latency   time.Duration // 0: not known
+	Active    int64
 }
 
 // StepChosen is its answer: either a step, or Stop.
 type StepChosen struct {
 	Outcome
 
-	Step int
-	Stop bool
+	Step   int
+	Stop   bool
+	Reason string
 }
 
 // Ask asks the policy's export choose_step.
@@ -96,16 +113,48 @@ func (c StepChoice) Ask(export func() int32) StepChosen {
 	if h.attempt > 1 {
 		h.ints[abi.FieldLastStep] = []int64{int64(c.LastStep)}
 	}
-	for _, s := range c.Steps {
+	h.text(abi.FieldStrategy, c.Strategy)
+	if c.Affinity != nil {
+		h.ints[abi.FieldAffinity] = []int64{*c.Affinity}
+	}
+	for i, s := range c.Steps {
 		h.texts[abi.FieldStepModel] = append(h.texts[abi.FieldStepModel], s.Model)
 		h.texts[abi.FieldStepProvider] = append(h.texts[abi.FieldStepProvider], s.Provider)
 		h.ints[abi.FieldStepPriority] = append(h.ints[abi.FieldStepPriority], s.Priority)
 		h.ints[abi.FieldStepWeight] = append(h.ints[abi.FieldStepWeight], s.Weight)
 		h.ints[abi.FieldStepTries] = append(h.ints[abi.FieldStepTries], s.Tries)
+		h.ints[abi.FieldStepContext] = append(h.ints[abi.FieldStepContext], s.Context)
+		h.ints[abi.FieldStepPriceInput] = append(h.ints[abi.FieldStepPriceInput], s.price(sallyport.Input))
+		h.ints[abi.FieldStepPriceOutput] = append(h.ints[abi.FieldStepPriceOutput], s.price(sallyport.Output))
+		h.state(c.state(i))
 	}
 	got := StepChosen{}
 	got.Outcome = h.ask(export, func() string { return h.stepChosen(&got) })
 	return got
+}
+
+// price is what the step's model charges for a dimension, -1 if that is not known.
+func (s *Step) price(d sallyport.Dimension) int64 {
+	switch {
+	case s.Price == nil:
+		return -1
+	case int(d) < len(s.Price):
+		return int64(s.Price[d])
+	default:
+		return 0
+	}
+}
+
+// state is how a step does.
+func (c *StepChoice) state(step int) StepState {
+	switch {
+	case c.States == nil:
+		return StepState{Available: c.Steps[step].Tries == 0}
+	case step < len(c.States):
+		return c.States[step]
+	default:
+		return StepState{}
+	}
 }
 
 // Pricing is a question of the hook price_response. Usage and Price are indexed by sallyport.Dimension and may be

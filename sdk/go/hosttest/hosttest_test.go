@@ -236,6 +236,39 @@ func TestDenyWithCode(t *testing.T) {
 	}
 }
 
+func TestStepStates(t *testing.T) {
+	affinity := int64(7)
+	c := hosttest.StepChoice{
+		Strategy: "sticky", Affinity: &affinity,
+		Steps: []hosttest.Step{{Context: 128_000, Price: []sallyport.NanoUSD{270}}, {Tries: 1}},
+		States: []hosttest.StepState{{Available: true, Latency: 42 * time.Microsecond, Active: 3},
+			{Health: sallyport.StepOpen, Cooldown: time.Millisecond + 1}},
+	}
+	c.Ask(choosing(func(c *sallyport.StepChoice) sallyport.Verdict {
+		if n, ok := c.Affinity(); n != 7 || !ok || string(c.Strategy()) != "sticky" || !slices.Equal(c.Health(), []sallyport.StepHealth{0, sallyport.StepOpen}) {
+			t.Errorf("affinity %d %t, strategy %s, health %v", n, ok, c.Strategy(), c.Health())
+		}
+		if !slices.Equal(c.InputPrices(), []sallyport.NanoUSD{270, -1}) || !slices.Equal(c.OutputPrices(), []sallyport.NanoUSD{0, -1}) {
+			t.Errorf("prices %v %v", c.InputPrices(), c.OutputPrices())
+		}
+		got := [][]int64{c.Available(), c.Cooldowns(), c.Latencies(), c.Active(), c.Contexts()}
+		want := [][]int64{{1, 0}, {0, 2}, {42, 0}, {3, 0}, {128_000, 0}}
+		for i := range want {
+			if !slices.Equal(got[i], want[i]) {
+				t.Errorf("list %d is %v, want %v", i, got[i], want[i])
+			}
+		}
+		return sallyport.Pass
+	}))
+	c.States, c.Affinity = nil, nil
+	c.Ask(choosing(func(c *sallyport.StepChoice) sallyport.Verdict {
+		if _, ok := c.Affinity(); ok || !slices.Equal(c.Available(), []int64{1, 0}) {
+			t.Errorf("without states: affinity %t, available %v", ok, c.Available())
+		}
+		return sallyport.Pass
+	}))
+}
+
 func TestChooseStep(t *testing.T) {
 	facts := []struct {
 		name    string
@@ -244,11 +277,27 @@ func TestChooseStep(t *testing.T) {
 		step    int
 		stop    bool
 		fails   bool
+		reason  string
 	}{
 		{name: "a step", step: 1, decide: func(c *sallyport.StepChoice) sallyport.Verdict { return c.Choose(1) }},
 		{name: "a step that is none", fails: true, decide: func(c *sallyport.StepChoice) sallyport.Verdict { return c.Choose(2) }},
 		{name: "stop at once", fails: true, decide: func(c *sallyport.StepChoice) sallyport.Verdict { return c.Stop() }},
 		{name: "stop later", attempt: 2, stop: true, decide: func(c *sallyport.StepChoice) sallyport.Verdict { return c.Stop() }},
+		{name: "a reason", attempt: 3, step: 1, reason: "latency", decide: func(c *sallyport.StepChoice) sallyport.Verdict {
+			return c.ChooseWithReason(1, "latency")
+		}},
+		{name: "a reason to stop", attempt: 2, stop: true, reason: "enough", decide: func(c *sallyport.StepChoice) sallyport.Verdict {
+			return c.StopWithReason("enough")
+		}},
+		{name: "a reason in other letters", fails: true, decide: func(c *sallyport.StepChoice) sallyport.Verdict {
+			return c.ChooseWithReason(1, "caf\u00e9")
+		}},
+		{name: "a reason too long", fails: true, decide: func(c *sallyport.StepChoice) sallyport.Verdict {
+			return c.ChooseWithReason(1, strings.Repeat("x", 65))
+		}},
+		{name: "a reason for a step that is none", fails: true, decide: func(c *sallyport.StepChoice) sallyport.Verdict {
+			return c.ChooseWithReason(2, "x")
+		}},
 		{name: "what it sees", attempt: 3, step: 1, decide: func(c *sallyport.StepChoice) sallyport.Verdict {
 			last, ok := c.LastStep()
 			if string(c.Chain()) == "coding" && c.Len() == 2 && c.Attempt() == 3 && c.LastError() == sallyport.Transient && last == 1 && ok &&
@@ -265,7 +314,7 @@ func TestChooseStep(t *testing.T) {
 				Chain: "coding", Attempt: f.attempt, LastError: sallyport.Transient, LastStep: 1,
 				Steps: []hosttest.Step{{Model: "a", Provider: "p", Priority: 1, Tries: 2}, {Model: "b", Priority: 2, Weight: 3}},
 			}.Ask(choosing(f.decide))
-			if got.Step != f.step || got.Stop != f.stop || (got.Failed != "") != f.fails || got.Passed {
+			if got.Step != f.step || got.Stop != f.stop || got.Reason != f.reason || (got.Failed != "") != f.fails || got.Passed {
 				t.Errorf("got %+v", got)
 			}
 		})

@@ -19,6 +19,7 @@ const (
 	maxDefault = 256
 	maxMessage = 512
 	maxCode    = 64
+	maxReason  = 64
 	maxModels  = 64
 	maxLabels  = 16
 	maxBudgets = 8
@@ -39,6 +40,8 @@ func textOf(field abi.Field) text {
 		return text{maxMessage, 1, nil}
 	case abi.FieldDenyCode:
 		return text{maxCode, 1, isCode}
+	case abi.FieldChoiceReason:
+		return text{maxReason, 1, isASCII}
 	case abi.FieldAllowID:
 		return text{maxName, 1, isSomething}
 	case abi.FieldAllowDefaultModel:
@@ -59,6 +62,11 @@ func isLabel(value string) bool     { return strings.Index(value, "=") > 0 }
 
 func isCode(value string) bool {
 	return value != "" && strings.Trim(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+// isASCII is for what is printable already.
+func isASCII(value string) bool {
+	return !strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func isZone(value string) bool {
@@ -256,7 +264,7 @@ func (h *fake) stepChosen(got *StepChosen) string {
 	case !chosen && !stop:
 		return "the policy neither chose a step nor stopped"
 	}
-	got.Step, got.Stop = int(h.number(abi.FieldChosenStep)), stop
+	got.Step, got.Stop, got.Reason = int(h.number(abi.FieldChosenStep)), stop, h.written(abi.FieldChoiceReason)
 	return ""
 }
 

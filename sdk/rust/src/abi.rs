@@ -108,7 +108,7 @@ impl ErrorClass {
     pub const NO_ERROR: ErrorClass = ErrorClass(0);
     /// Provably not accepted: dial, TLS, stale connection.
     pub const NOT_SENT: ErrorClass = ErrorClass(1);
-    /// Rejected, may work again: 408, 409, 429, 5xx.
+    /// Rejected, may work again: 408, 409, 5xx.
     pub const TRANSIENT: ErrorClass = ErrorClass(2);
     /// The provider may have billed it: lost after the request was sent.
     pub const AMBIGUOUS: ErrorClass = ErrorClass(3);
@@ -116,6 +116,14 @@ impl ErrorClass {
     pub const REJECTED: ErrorClass = ErrorClass(4);
     /// The gateway's own credential was refused: 401, 402, 403.
     pub const BAD_CREDENTIAL: ErrorClass = ErrorClass(5);
+    /// 429: the provider limits what this credential may ask of this model.
+    pub const RATE_LIMITED: ErrorClass = ErrorClass(6);
+    /// Rejected because the prompt does not fit: a step with a larger context may take it.
+    pub const CONTEXT_LENGTH: ErrorClass = ErrorClass(7);
+    /// Rejected because the provider does not know the model.
+    pub const MODEL_NOT_FOUND: ErrorClass = ErrorClass(8);
+    /// Rejected because of what was asked.
+    pub const CONTENT_POLICY: ErrorClass = ErrorClass(9);
 }
 
 /// KeyState is the administrative state of a key. There is no deleted: rows stay. A number that this crate has no
@@ -157,6 +165,28 @@ impl PricePhase {
     pub const ESTIMATE: PricePhase = PricePhase(1);
     /// What was used, after it.
     pub const FINAL: PricePhase = PricePhase(2);
+}
+
+/// StepHealth says how a step does. The numbers are those of the wire. A number that this crate has no name for
+/// stays what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepHealth(pub i64);
+
+impl StepHealth {
+    /// Nothing speaks against it.
+    pub const HEALTHY: StepHealth = StepHealth(0);
+    /// Its circuit is half open: one attempt may find out.
+    pub const PROBING: StepHealth = StepHealth(1);
+    /// Its circuit is open after failures.
+    pub const OPEN: StepHealth = StepHealth(2);
+    /// The provider limits requests.
+    pub const PARKED: StepHealth = StepHealth(3);
+    /// The provider refused the credential.
+    pub const REFUSED: StepHealth = StepHealth(4);
+    /// Taken out by hand.
+    pub const DRAINED: StepHealth = StepHealth(5);
+    /// As many attempts are under way as it may have.
+    pub const FULL: StepHealth = StepHealth(6);
 }
 
 /// Dimension is one thing that providers count and charge for. A token stands in exactly one dimension: Input holds
@@ -259,6 +289,16 @@ impl Field {
     pub const STEP_PRIORITY: Field = Field(67); // list of i64
     pub const STEP_WEIGHT: Field = Field(68); // list of i64
     pub const STEP_TRIES: Field = Field(69); // list of i64
+    pub const STEP_AVAILABLE: Field = Field(70); // list of i64
+    pub const STEP_HEALTH: Field = Field(71); // list of i64
+    pub const STEP_COOLDOWN: Field = Field(72); // list of i64
+    pub const STEP_LATENCY: Field = Field(73); // list of i64
+    pub const STEP_ACTIVE: Field = Field(74); // list of i64
+    pub const STEP_PRICE_INPUT: Field = Field(75); // list of i64
+    pub const STEP_PRICE_OUTPUT: Field = Field(76); // list of i64
+    pub const STEP_CONTEXT: Field = Field(77); // list of i64
+    pub const STRATEGY: Field = Field(78); // bytes
+    pub const AFFINITY: Field = Field(79); // i64
     pub const PRICE_PHASE: Field = Field(80); // i64
     pub const PROVIDER: Field = Field(81); // bytes
     pub const MODEL: Field = Field(82); // bytes
@@ -281,6 +321,7 @@ impl Field {
     pub const ALLOW_LABELS: Field = Field(1014); // list of bytes
     pub const CHOSEN_STEP: Field = Field(1020); // i64
     pub const STOP: Field = Field(1021); // i64
+    pub const CHOICE_REASON: Field = Field(1022); // bytes
     pub const COST: Field = Field(1030); // i64
     pub const COST_BREAKDOWN: Field = Field(1031); // list of i64
 
@@ -318,6 +359,16 @@ impl Field {
             67 => "step.priority",
             68 => "step.weight",
             69 => "step.tries",
+            70 => "step.available",
+            71 => "step.health",
+            72 => "step.cooldown",
+            73 => "step.latency",
+            74 => "step.active",
+            75 => "step.price_input",
+            76 => "step.price_output",
+            77 => "step.context",
+            78 => "strategy",
+            79 => "affinity",
             80 => "price.phase",
             81 => "provider",
             82 => "model",
@@ -340,6 +391,7 @@ impl Field {
             1014 => "allow.labels",
             1020 => "chosen_step",
             1021 => "stop",
+            1022 => "choice.reason",
             1030 => "cost",
             1031 => "cost.breakdown",
             _ => "unknown field",

@@ -59,6 +59,16 @@ const (
 	FieldStepPriority         Field = 67   // step.priority: list of i64
 	FieldStepWeight           Field = 68   // step.weight: list of i64
 	FieldStepTries            Field = 69   // step.tries: list of i64
+	FieldStepAvailable        Field = 70   // step.available: list of i64
+	FieldStepHealth           Field = 71   // step.health: list of i64
+	FieldStepCooldown         Field = 72   // step.cooldown: list of i64
+	FieldStepLatency          Field = 73   // step.latency: list of i64
+	FieldStepActive           Field = 74   // step.active: list of i64
+	FieldStepPriceInput       Field = 75   // step.price_input: list of i64
+	FieldStepPriceOutput      Field = 76   // step.price_output: list of i64
+	FieldStepContext          Field = 77   // step.context: list of i64
+	FieldStrategy             Field = 78   // strategy: bytes
+	FieldAffinity             Field = 79   // affinity: i64
 	FieldPricePhase           Field = 80   // price.phase: i64
 	FieldProvider             Field = 81   // provider: bytes
 	FieldModel                Field = 82   // model: bytes
@@ -81,6 +91,7 @@ const (
 	FieldAllowLabels          Field = 1014 // allow.labels: list of bytes
 	FieldChosenStep           Field = 1020 // chosen_step: i64
 	FieldStop                 Field = 1021 // stop: i64
+	FieldChoiceReason         Field = 1022 // choice.reason: bytes
 	FieldCost                 Field = 1030 // cost: i64
 	FieldCostBreakdown        Field = 1031 // cost.breakdown: list of i64
 )
@@ -150,6 +161,26 @@ func (f Field) Name() string {
 		return "step.weight"
 	case FieldStepTries:
 		return "step.tries"
+	case FieldStepAvailable:
+		return "step.available"
+	case FieldStepHealth:
+		return "step.health"
+	case FieldStepCooldown:
+		return "step.cooldown"
+	case FieldStepLatency:
+		return "step.latency"
+	case FieldStepActive:
+		return "step.active"
+	case FieldStepPriceInput:
+		return "step.price_input"
+	case FieldStepPriceOutput:
+		return "step.price_output"
+	case FieldStepContext:
+		return "step.context"
+	case FieldStrategy:
+		return "strategy"
+	case FieldAffinity:
+		return "affinity"
 	case FieldPricePhase:
 		return "price.phase"
 	case FieldProvider:
@@ -194,6 +225,8 @@ func (f Field) Name() string {
 		return "chosen_step"
 	case FieldStop:
 		return "stop"
+	case FieldChoiceReason:
+		return "choice.reason"
 	case FieldCost:
 		return "cost"
 	case FieldCostBreakdown:

@@ -227,8 +227,15 @@ func which(c *sallyport.StepChoice) sallyport.Verdict {
 	case "choice":
 		sayChoice(c)
 		return c.Choose(c.Len() - 1)
+	case "states":
+		sayStates(c)
+		return c.ChooseWithReason(0, "first of all")
 	case "choose-wrong":
 		return c.Choose(c.Len())
+	case "reason-wrong":
+		return c.ChooseWithReason(0, "caf\u00e9")
+	case "stop-reason":
+		return c.StopWithReason("enough")
 	case "stop":
 		return c.Stop()
 	case "fail":
@@ -254,6 +261,23 @@ func sayChoice(c *sallyport.StepChoice) {
 	say("priorities", list(c.Priorities()))
 	say("weights", list(c.Weights()))
 	say("tries", list(c.Tries()))
+}
+
+func sayStates(c *sallyport.StepChoice) {
+	say("strategy", c.Strategy())
+	if affinity, ok := c.Affinity(); ok {
+		sayInt("affinity", affinity)
+	} else {
+		say("affinity", "none")
+	}
+	say("available", list(c.Available()))
+	say("health", list(c.Health()))
+	say("cooldowns", list(c.Cooldowns()))
+	say("latencies", list(c.Latencies()))
+	say("active", list(c.Active()))
+	say("input_prices", list(c.InputPrices()))
+	say("output_prices", list(c.OutputPrices()))
+	say("contexts", list(c.Contexts()))
 }
 
 func howMuch(p *sallyport.Pricing) sallyport.Verdict {

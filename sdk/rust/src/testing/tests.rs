@@ -135,6 +135,34 @@ fn a_step_is_chosen() {
 }
 
 #[test]
+fn a_step_is_chosen_by_how_it_does() {
+    let choice = Gateway::new()
+        .text(Field::STRATEGY, "latency")
+        .number(Field::AFFINITY, 9_007_199_254_740_991)
+        .numbers(Field::STEP_AVAILABLE, &[0, 1])
+        .numbers(Field::STEP_HEALTH, &[3, 0])
+        .numbers(Field::STEP_COOLDOWN, &[1500, 0])
+        .numbers(Field::STEP_LATENCY, &[420_000, 0])
+        .numbers(Field::STEP_ACTIVE, &[3, 0])
+        .numbers(Field::STEP_PRICE_INPUT, &[-1, 5])
+        .numbers(Field::STEP_PRICE_OUTPUT, &[-1, 6])
+        .numbers(Field::STEP_CONTEXT, &[0, 128_000]);
+    let got = choice.ask(hook!(StepChoice, |c| {
+        assert_eq!((c.strategy().to_str().into_owned().as_str(), c.affinity()), ("latency", Some((1 << 53) - 1)));
+        assert_eq!(c.health(), [StepHealth::PARKED, StepHealth::HEALTHY]);
+        assert_eq!((c.cooldowns(), c.latencies(), c.active()), (vec![1500, 0], vec![420_000, 0], vec![3, 0]));
+        assert_eq!((c.input_prices(), c.output_prices(), c.contexts()), (vec![-1, 5], vec![-1, 6], vec![0, 128_000]));
+        c.choose_with_reason(c.available().iter().position(|&a| a).unwrap(), "available")
+    }));
+    assert_eq!((got.number(Field::CHOSEN_STEP), got.text(Field::CHOICE_REASON).as_str()), (Some(1), "available"));
+    let got = Gateway::new().ask(hook!(StepChoice, |c| {
+        assert!(c.affinity().is_none() && c.strategy().is_empty() && c.available().is_empty());
+        c.stop_with_reason("enough")
+    }));
+    assert_eq!((got.number(Field::STOP), got.text(Field::CHOICE_REASON).as_str()), (Some(1), "enough"));
+}
+
+#[test]
 fn a_price_is_charged() {
     let pricing = Gateway::new().numbers(Field::USAGE, &[11, 9]).numbers(Field::PRICE, &[270_000_000, 1_100_000_000]);
     let got = pricing.ask(hook!(Pricing, |p| {
