@@ -89,7 +89,7 @@ const (
 	accountRowVersion = 1
 )
 
-func (a *account) row() string { return accountRows + a.String() }
+func (a *account) row() string { return accountRows + a.Kind.String() + "/" + a.ID }
 
 // encode returns the account's row as of the end of a segment.
 func (a *account) encode(segment uint64) []byte {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,7 @@ import (
 type books struct {
 	usage   map[usageKey]*usageSum // being written
 	usageTo uint64                 // the segment that usage is up to
+	days    []*usageDay            // the last ones that usage was written of
 	written uint64                 // the segment that the rows of usage are up to
 	due     time.Time              // when usage is written next
 	replay  uint64                 // the first segment that a restart has to read, as the row of that name says
@@ -81,7 +83,7 @@ func (l *Ledger) flush(ctx context.Context, usage bool) error {
 			break
 		}
 	}
-	if err := l.writeUsage(); err != nil {
+	if err := l.writeUsage(ctx); err != nil {
 		return err
 	}
 	return l.writeReplay(min(first, l.books.written+1))
@@ -91,7 +93,7 @@ func (l *Ledger) flush(ctx context.Context, usage bool) error {
 type part struct {
 	number   uint64 // the segment that the rows are up to
 	accounts []*account
-	rows     map[string][]byte
+	rows     []row  // of accounts
 	replay   uint64 // the first segment that has to be read if these and all earlier changes are written
 	sealed   *batch // nil: everything up to here is in the journal
 	more     bool   // there are more accounts
@@ -100,7 +102,7 @@ type part struct {
 // seal ends the batch that is being filled, and encodes accounts as they are at its end. The mutex is held.
 func (l *Ledger) seal(usage bool) *part {
 	l.carry()
-	p := &part{rows: map[string][]byte{}, sealed: l.unwritten()}
+	p := &part{sealed: l.unwritten()}
 	number := l.segment()
 	if p.sealed != nil && p.sealed.number == number {
 		l.begin(number + 1)
@@ -114,7 +116,7 @@ func (l *Ledger) seal(usage bool) *part {
 			break
 		}
 		p.accounts = append(p.accounts, a)
-		p.rows[a.row()] = a.encode(number)
+		p.rows = append(p.rows, row{a.row(), a.encode(number)})
 	}
 	p.more = l.accounts.first != nil
 	p.replay = number + 1
@@ -155,7 +157,7 @@ func (l *Ledger) carry() {
 func (l *Ledger) writePart(ctx context.Context, p *part) error {
 	err := l.await(ctx, p.sealed)
 	if err == nil && len(p.rows) > 0 {
-		if err = l.store.Write(maps.All(p.rows)); err != nil {
+		if err = l.store.Write(sorted(p.rows)); err != nil {
 			err = fmt.Errorf("writing accounts: %w", err)
 		}
 	}
@@ -187,34 +189,18 @@ func (l *Ledger) await(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// writeUsage writes the sums of usage that seal took, also those of an earlier try that failed.
-func (l *Ledger) writeUsage() error {
-	if l.books.usage == nil {
-		return nil
-	}
-	rows := make(map[string][]byte, len(l.books.usage))
-	for key, sum := range l.books.usage {
-		row, err := l.mergeUsage(&key, sum, l.books.usageTo)
-		if err != nil {
-			return err
-		}
-		if row != nil {
-			rows[key.row()] = row
-		}
-	}
-	if err := l.store.Write(sorted(rows)); err != nil {
-		return fmt.Errorf("writing usage: %w", err)
-	}
-	l.books.usage, l.books.written = nil, l.books.usageTo
-	l.books.due = l.now().Add(usageInterval)
-	return nil
+// row is a row on its way to the store.
+type row struct {
+	key   string
+	value []byte
 }
 
 // sorted ranges over rows in the order of their keys, which is the order that the store likes best.
-func sorted(rows map[string][]byte) iter.Seq2[string, []byte] {
+func sorted(rows []row) iter.Seq2[string, []byte] {
+	slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
 	return func(yield func(string, []byte) bool) {
-		for _, key := range slices.Sorted(maps.Keys(rows)) {
-			if !yield(key, rows[key]) {
+		for _, r := range rows {
+			if !yield(r.key, r.value) {
 				return
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"time"
 
@@ -53,8 +54,15 @@ const (
 )
 
 func (k *usageKey) row() string {
-	day := time.Unix(k.day*secondsPerDay, 0).UTC().Format(time.DateOnly)
-	return usageRows + day + "/" + k.keyID + separator + k.team + separator + k.model
+	return dayRows(k.day) + k.names()
+}
+
+// names is the part of a row's key behind the day.
+func (k *usageKey) names() string { return k.keyID + separator + k.team + separator + k.model }
+
+// dayRows is what the keys of a day's rows begin with.
+func dayRows(day int64) string {
+	return usageRows + time.Unix(day*secondsPerDay, 0).UTC().Format(time.DateOnly) + "/"
 }
 
 func (s *usageSum) encode(segment uint64) []byte {
@@ -81,21 +89,53 @@ func parseUsage(row []byte) (s usageSum, segment uint64, err error) {
 	return s, segment, nil
 }
 
-// mergeUsage returns the row of a sum that is up to a segment, added to what the store has; nil if the store has it
-// already, because an earlier try came that far.
-func (l *Ledger) mergeUsage(key *usageKey, sum *usageSum, segment uint64) ([]byte, error) {
-	old, ok, err := l.store.Read(key.row())
+// writeUsage writes the sums of usage that seal took, also those of an earlier try that failed.
+func (l *Ledger) writeUsage(ctx context.Context) error {
+	if l.books.usage == nil {
+		return nil
+	}
+	rows := make([]row, 0, len(l.books.usage))
+	for key, sum := range l.books.usage {
+		r, err := l.mergeUsage(ctx, &key, sum)
+		if err != nil {
+			return err
+		}
+		if r.value != nil {
+			rows = append(rows, r)
+		}
+	}
+	if err := l.store.Write(sorted(rows)); err != nil {
+		return fmt.Errorf("writing usage: %w", err)
+	}
+	l.books.usage, l.books.written = nil, l.books.usageTo
+	l.books.due = l.now().Add(usageInterval)
+	return nil
+}
+
+// mergeUsage returns the row of a sum, added to what the store has; one without a value if the store has it already,
+// because an earlier try came that far.
+func (l *Ledger) mergeUsage(ctx context.Context, key *usageKey, sum *usageSum) (row, error) {
+	day, err := l.usageDay(ctx, key.day)
 	if err != nil {
-		return nil, fmt.Errorf("reading usage: %w", err)
+		return row{}, err
+	}
+	r := row{key: day.prefix + key.names()}
+	if day.note(r.key) {
+		r.value = sum.encode(l.books.usageTo)
+		return r, nil
+	}
+	old, ok, err := l.store.Read(r.key)
+	if err != nil {
+		return row{}, fmt.Errorf("reading usage: %w", err)
 	}
 	merged := *sum
 	if ok {
 		before, upTo, err := parseUsage(old)
 		if err != nil {
-			return nil, err
+			return row{}, err
 		}
-		if upTo >= segment {
-			return nil, nil
+		if upTo >= l.books.usageTo {
+			return r, nil
 		}
 		merged.attempts += before.attempts
 		merged.cost += before.cost
@@ -103,7 +143,55 @@ func (l *Ledger) mergeUsage(key *usageKey, sum *usageSum, segment uint64) ([]byt
 			merged.usage[d] += n
 		}
 	}
-	return merged.encode(segment), nil
+	r.value = merged.encode(l.books.usageTo)
+	return r, nil
+}
+
+// usageDay knows which rows of usage there are of a day, so that the first one of a key is written without looking for
+// one before.
+type usageDay struct {
+	day    int64
+	prefix string // of its rows
+	seed   maphash.Seed
+	rows   map[uint64]struct{} // hashes of the rows' keys; two of one hash only cost a look
+	most   int                 // of them
+}
+
+const (
+	usageDays    = 2         // that rows are known of: attempts of yesterday are settled after midnight
+	usageRowsMax = 2_000_000 // of a day: some 40 MB; where there are more, each is looked for
+)
+
+// usageDay finds what is known of a day, or reads which rows it has.
+func (l *Ledger) usageDay(ctx context.Context, number int64) (*usageDay, error) {
+	for _, d := range l.books.days {
+		if d.day == number {
+			return d, nil
+		}
+	}
+	d := &usageDay{day: number, prefix: dayRows(number), seed: maphash.MakeSeed(), rows: map[uint64]struct{}{}, most: usageRowsMax}
+	err := l.store.Scan(ctx, d.prefix, d.prefix, func(key string, _ []byte) error {
+		d.note(key)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading which rows of usage there are: %w", err)
+	}
+	l.books.days = append(l.books.days, d)
+	if n := len(l.books.days); n > usageDays {
+		l.books.days = l.books.days[n-usageDays:]
+	}
+	return d, nil
+}
+
+// note notes that there is a row, or will be, and reports whether it is certain that there was none.
+func (d *usageDay) note(key string) (fresh bool) {
+	hash := maphash.String(d.seed, key)
+	if _, ok := d.rows[hash]; ok || len(d.rows) >= d.most {
+		return false
+	}
+	d.rows[hash] = struct{}{}
+	return true
 }
 
 // Totals calls f for what each key used with each model on each day, from the day from to the day to ("2026-11-21",

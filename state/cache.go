@@ -8,10 +8,11 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 )
 
-// Sizes of the cache: 65,536 identities, some 33 MB if each has a team, models, a label, limits and a budget, and 4,096
-// digests that belong to nobody. With a million keys it holds those in use, and a miss costs one read.
+// Sizes of the cache: 16,384 identities, some 8 MB if each has a team, models, a label, limits and a budget, and 4,096
+// digests that belong to nobody. The rows of a million others are kept as they are, and taken apart when they are asked
+// for: the collector looks at each identity again and again, and at the rows never.
 const (
-	knownSets   = 8192
+	knownSets   = 2048
 	unknownSets = 512
 	ways        = 8 // entries of a set
 )
@@ -25,6 +26,8 @@ type cache struct {
 	// looks up notes the epoch first, every change begins a new one, and put refuses answers of an older epoch.
 	epoch atomic.Uint64
 	mu    sync.Mutex // held while anything is put or forgotten
+
+	rows *rowMemory // of digests
 }
 
 func newCache(known, unknown int) *cache {
@@ -58,6 +61,7 @@ func (c *cache) put(digest *abi.Digest, identity *abi.Identity, epoch uint64) {
 func (c *cache) forget(digest *abi.Digest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.rows.forget(digest[:]) // before the new epoch, so that nobody finds the row in it
 	c.epoch.Add(1)
 	c.known.forget(digest)
 	c.unknown.forget(digest)

@@ -2,10 +2,7 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/dgraph-io/badger/v4"
 
 	"github.com/sallyport-dev/sallyport/record"
 )
@@ -29,66 +26,47 @@ func (s *State) Recent(ctx context.Context, limit int, before string) ([]record.
 	return all, nil
 }
 
-// MaxRecent bounds one call of Recent: Badger keeps old versions as long as someone reads.
+// MaxRecent bounds one call of Recent.
 const MaxRecent = 1000
 
 func (l *requestLog) find(ctx context.Context, id string) (r record.Record, err error) {
 	if err := l.flush(ctx); err != nil {
 		return record.Record{}, err
 	}
-	err = l.db.view(func(txn *badger.Txn) error {
-		item, err := txn.Get([]byte(requestRows + id))
-		if err != nil {
-			return err
-		}
-		return item.Value(func(value []byte) error {
-			r, err = parseRow(value, l.clock())
-			return err
-		})
-	})
-	return r, err
+	value, found, err := l.files.Find(ctx, id, l.clock().Unix())
+	if err != nil {
+		return record.Record{}, translate(err)
+	}
+	if !found {
+		return record.Record{}, ErrNotFound
+	}
+	if r, err = record.Parse(value); err != nil {
+		return record.Record{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return r, nil
 }
 
 func (l *requestLog) recent(ctx context.Context, limit int, before string) (all []record.Record, err error) {
 	if err := l.flush(ctx); err != nil {
 		return nil, err
 	}
-	start := requestRows + before
-	if before == "" {
-		start = requestRows + "\xff" // sorts after every id
+	for len(all) < limit {
+		rows, err := l.files.Newest(ctx, limit-len(all), before, l.clock().Unix())
+		if err != nil {
+			return nil, translate(err)
+		}
+		if len(rows) == 0 {
+			break
+		}
+		for _, row := range rows {
+			r, err := record.Parse(row.Value)
+			if err != nil { // it does not hide the others
+				l.log.Warn("a row of the request log is passed over", "key", row.Key, "error", err)
+				continue
+			}
+			all = append(all, r)
+		}
+		before = rows[len(rows)-1].Key
 	}
-	err = l.db.view(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{
-			Reverse: true, PrefetchValues: true, PrefetchSize: min(limit, 100), Prefix: []byte(requestRows),
-		})
-		defer it.Close()
-		for it.Seek([]byte(start)); it.Valid() && len(all) < limit; it.Next() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if string(it.Item().Key()) == start {
-				continue // before itself
-			}
-			if err := l.collect(it.Item(), &all); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return all, err
-}
-
-// collect adds the record of a row, unless it has expired. A row that cannot be read does not hide the others.
-func (l *requestLog) collect(item *badger.Item, all *[]record.Record) error {
-	return item.Value(func(value []byte) error {
-		r, err := parseRow(value, l.clock())
-		switch {
-		case errors.Is(err, ErrNotFound):
-		case err != nil:
-			l.log.Warn("a row of the request log is passed over", "key", string(item.Key()), "error", err)
-		default:
-			*all = append(*all, r)
-		}
-		return nil
-	})
+	return all, nil
 }

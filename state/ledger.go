@@ -1,10 +1,12 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -94,11 +96,15 @@ func (s *State) admit(bytes int) error {
 func (s *State) write(db *badger.DB, rows iter.Seq2[string, []byte]) error {
 	txn, size := db.NewTransaction(true), 0
 	defer func() { txn.Discard() }()
+	var kept []keptRow
 	commit := func() error {
-		if err := s.admit(size); err != nil {
-			return err
+		err := s.admit(size)
+		if err == nil {
+			err = s.ledger.commit(txn)
 		}
-		return s.ledger.commit(txn)
+		s.keep(kept, err)
+		kept = kept[:0]
+		return err
 	}
 	for key, value := range rows {
 		row := append([]byte(ledgerRows), key...)
@@ -117,8 +123,28 @@ func (s *State) write(db *badger.DB, rows iter.Seq2[string, []byte]) error {
 			return err
 		}
 		size += len(row) + len(value)
+		if key, ok := bytes.CutPrefix(row, []byte(keptRows)); ok {
+			kept = append(kept, keptRow{key, value})
+		}
 	}
 	return commit()
+}
+
+// keptRow is a row that is kept in memory. Its key is without their prefix.
+type keptRow struct{ key, value []byte }
+
+// keep takes into memory what a commit wrote. Of one that failed nobody knows what was written.
+func (s *State) keep(rows []keptRow, failed error) {
+	for _, r := range rows {
+		switch {
+		case failed != nil:
+			s.accounts.forget(r.key)
+		case r.value == nil:
+			s.accounts.remove(r.key)
+		default:
+			s.accounts.put(r.key, r.value)
+		}
+	}
 }
 
 // set writes a row, or deletes it if the value is nil.
@@ -131,6 +157,12 @@ func set(txn *badger.Txn, row, value []byte) error {
 
 // Read returns a copy of a row's value; ok is false if there is none.
 func (s *State) Read(key string) (value []byte, ok bool, err error) {
+	if name, kept := strings.CutPrefix(key, keptRows[len(ledgerRows):]); kept {
+		value, ok, absent := s.accounts.find(nil, []byte(name))
+		if ok || absent {
+			return value, ok, nil
+		}
+	}
 	err = s.view(func(txn *badger.Txn) error {
 		value, err = read(txn, ledgerRows+key)
 		return err

@@ -2,13 +2,13 @@
 // the ledger's journal and rows, and the log of requests. It is the sole owner of Badger, and speaks in operations, not
 // in transactions, so that another store can stand behind the same methods.
 //
-// It imports abi, identity, record and its own journal. Only cmd/sallyport imports it; all others declare the few
+// It imports abi, identity, record, and its own journal and request log. Only cmd/sallyport imports it; all others declare the few
 // methods they need.
 //
-// The data folder holds two databases. ledger/ has keys, teams and money, with the journal's files in ledger/journal/,
-// and fails closed: if it cannot be read, nothing starts. requests/ has the log, which may be lost: a broken one is set
-// aside, a full disk stops it, a burst overruns its queue, and none of that is felt by a request, a key or money.
-// Either is opened again by itself after a write that failed.
+// The data folder holds two things. ledger/ is a database with keys, teams and money, with the journal's files in
+// ledger/journal/, and fails closed: if it cannot be read, nothing starts; after a write that failed it is opened again
+// by itself. requests/ has the files of the request log, which may be lost: damage is passed over, a full disk stops it,
+// a burst overruns its queue, and none of that is felt by a request, a key or money.
 package state
 
 import (
@@ -109,9 +109,11 @@ type State struct {
 	ledger   *database
 	journal  *journal.Journal
 	cache    *cache
+	accounts *rowMemory // rows of the ledger's accounts
 	teams    *teamTable
 	zones    zones
-	keys     sync.Mutex // held while keys and teams are changed: their indexes are read and written together
+	warmed   context.CancelFunc // ends warm
+	keys     sync.Mutex         // held while keys and teams are changed: their indexes are read and written together
 	requests *requestLog
 	space    *spaceWatch
 
@@ -139,7 +141,10 @@ func Open(dir string, opts Options) (*State, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.warmed = cancel
 	s.tended.Go(s.tend)
+	s.tended.Go(func() { s.warm(ctx) })
 	return s, nil
 }
 
@@ -161,14 +166,15 @@ func open(dir string, lock *os.File, opts Options) (*State, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the request log in %s: %w", dir, err), s.journal.Close(), s.ledger.handle.Close())
 	}
-	space.merging = func() uint64 { return s.ledger.mergeNeed() + s.requests.db.mergeNeed() }
+	space.merging = s.ledger.mergeNeed
 	space.check(true)
+	s.keepRows()
 	return s, nil
 }
 
 func (s *State) openLedger(dir string) (err error) {
 	s.ledger = &database{log: s.log, space: s.space, gate: &s.space.ledger, open: func() (*badger.DB, error) {
-		return openDatabase(dir, s.space.bounds.memTable, ledgerTuning, s.log)
+		return openDatabase(dir, s.space.bounds.memTable, s.log)
 	}}
 	if s.ledger.handle, err = s.ledger.open(); err != nil {
 		return err
@@ -185,20 +191,22 @@ func (s *State) openLedger(dir string) (err error) {
 // Close writes what is waiting and closes the folder. It comes after all lookups and changes: Badger does not survive
 // being closed under a reader. Whoever comes later is refused. A second call does nothing.
 //
-// On a disk that is full even without the ballast, or that takes no writes, the databases are left as the end of the
-// process would leave them, which loses nothing; the error says so, and the folder stays locked until then.
+// On a disk that is full even without the ballast, or that takes no writes, the database is left as the end of the
+// process would leave it, which loses nothing; the error says so, and the folder stays locked until then.
 func (s *State) Close() (err error) {
 	s.closed.Do(func() {
 		close(s.stop)
+		s.warmed()
 		s.tended.Wait()
-		s.requests.end()
-		err = translate(s.journal.Close())
+		s.accounts.close()
+		s.cache.rows.close()
+		err = errors.Join(translate(s.requests.end()), translate(s.journal.Close()))
 		if full := s.space.makeRoom(s.space.bounds.open/4 + unflushed(s.space.folder)); full != nil {
 			err = errors.Join(err, fmt.Errorf("closing the databases: %w", full))
 			return
 		}
 		s.mended.Wait()
-		err = errors.Join(err, translate(s.requests.db.handle.Close()), translate(s.ledger.handle.Close()), s.lock.Close())
+		err = errors.Join(err, translate(s.ledger.handle.Close()), s.lock.Close())
 	})
 	return err
 }
@@ -231,24 +239,21 @@ func (s *State) tend() {
 	}
 }
 
-// mend has the databases opened again that failed, if the disk lets them. It does not wait for that: what Badger could
+// mend has the database opened again if it failed and the disk lets it. It does not wait for that: what Badger could
 // not write it goes on trying to write, and the disk may be gone again.
 func (s *State) mend() {
-	for _, d := range []*database{s.ledger, s.requests.db} {
-		if d.gate.onlyFailed() {
-			s.mended.Go(d.mend)
-		}
+	if s.ledger.gate.onlyFailed() {
+		s.mended.Go(s.ledger.mend)
 	}
 }
 
 func (s *State) reclaim() {
 	log, ledger := s.Health()
 	var err error
-	if log == nil { // reclaiming writes before it frees
+	if log == nil {
 		err = s.requests.trim(context.Background())
-		err = errors.Join(err, s.requests.db.reclaim())
 	}
-	if ledger == nil {
+	if ledger == nil { // reclaiming writes before it frees
 		err = errors.Join(err, s.ledger.reclaim())
 	}
 	if err != nil {
