@@ -61,9 +61,11 @@ vet: build ## go vet in every module
 	for m in $(MODULES); do (cd $$m && go vet ./...); done
 	go vet -tags e2e ./e2e/...
 	go vet -tags e2e,prove ./e2e/...
+	go vet -tags poison ./gateway/...
 
 race: build deps-policies ## the main module's tests under the race detector, without those that only compile much
 	go test -race -short -shuffle=on ./...
+	go test -tags poison -short -shuffle=on ./gateway/...
 
 vuln: $(TOOLS)/govulncheck ## known vulnerabilities in what is called
 	$(TOOLS)/govulncheck ./... || { code=$$?; [ $$code -ne 3 ] && echo "vulnerability database out of reach: not checked" && exit 0; exit $$code; }
@@ -71,8 +73,8 @@ vuln: $(TOOLS)/govulncheck ## known vulnerabilities in what is called
 clean-tree: ## fail if the steps before changed a committed file
 	@git diff --exit-code --stat || { echo "the tree changed: commit what was generated"; exit 1; }
 
-prove: build ## the proofs about money, in full: some ten minutes
-	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e,prove -count=1 -v -timeout 30m -run '^TestProof' ./e2e
+prove: build ## the proofs, in full: about money, failures, streams, swaps; most of an hour
+	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e,prove -count=1 -v -timeout 90m -run '^TestProof' ./e2e
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target for FUZZTIME

@@ -41,6 +41,7 @@ type Metrics struct {
 	failures  *prometheus.CounterVec
 
 	policiesOut  *prometheus.GaugeVec
+	shadows      *prometheus.CounterVec
 	policyCounts *prometheus.CounterVec
 	inProgress   prometheus.Gauge
 	overhead     prometheus.Histogram
@@ -71,6 +72,8 @@ func NewMetrics(version string, dropped func() float64, now func() time.Time) *M
 		prometheus.ExponentialBuckets(1e-6, 4, 10), "policy", "hook")
 	m.policiesOut = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sallyport_policy_out",
 		Help: "1 while a policy that kept failing at a hook is not asked there."}, []string{"policy", "hook"})
+	m.shadows = m.counter("sallyport_policy_shadow_total", "What shadow policies answered, by how it compares with what was decided.",
+		"policy", "hook", "result")
 	m.policyCounts = m.counter("sallyport_policy_count_total", "What a policy counts by the metric function.", "policy", "name")
 	m.inProgress = prometheus.NewGauge(prometheus.GaugeOpts{Name: "ai_gateway_requests_in_progress", Help: "Exchanges under way."})
 	m.overhead = prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -173,6 +176,21 @@ func (m *Metrics) HookDone(policy string, hook abi.Hook, took time.Duration, fai
 	}).Observe(took.Seconds())
 	if failure != "" {
 		m.failures.WithLabelValues(policy, hook.String(), failure).Inc()
+	}
+}
+
+// ShadowDone counts what a shadow policy answered; result is the closed set's name of how it compares with what was decided.
+func (m *Metrics) ShadowDone(policy string, hook abi.Hook, result string) {
+	m.shadows.WithLabelValues(policy, hook.String(), result).Inc()
+}
+
+// WatchTrace adds how many decisions of policies were written to the trace, and how many there was no room for.
+func (m *Metrics) WatchTrace(written, dropped func() float64) {
+	const name, help = "sallyport_trace_decisions_total", "Decisions of policies that were to be traced."
+	for result, value := range map[string]func() float64{"written": written, "dropped": dropped} {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: name, Help: help, ConstLabels: prometheus.Labels{"result": result},
+		}, value))
 	}
 }
 

@@ -150,7 +150,7 @@ func (l *loading) reportSyntax(err error) {
 func (l *loading) root(v value) {
 	s := l.snapshot
 	withPolicies := false
-	ok := v.object([]field{
+	ok := v.object(append(l.sourceFields(),
 		required("version", value.version),
 		optional("listen", func(v value) { v.listen(&s.Listen) }),
 		optional("prefix", func(v value) { s.Prefix = v.prefix() }),
@@ -177,7 +177,7 @@ func (l *loading) root(v value) {
 		optional("teams", l.allTeams),
 		optional("keys", func(v value) { v.items(l.key) }),
 		optional("policies", func(v value) { withPolicies = true; v.items(l.policy) }),
-	})
+	))
 	if !ok {
 		return
 	}
@@ -247,10 +247,15 @@ func (s *Snapshot) Paths() []string {
 	if s.PolicyDir != "" {
 		paths = append(paths, s.PolicyDir)
 	}
+	for _, p := range s.Providers {
+		if p.CAFile != "" && !slices.Contains(paths, p.CAFile) {
+			paths = append(paths, p.CAFile)
+		}
+	}
 	for i := range s.Policies {
 		if path := s.Policies[i].Path; path != "" && !slices.Contains(paths, path) {
 			paths = append(paths, path)
 		}
 	}
-	return paths
+	return append(paths, s.sourcePaths()...)
 }

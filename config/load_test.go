@@ -109,12 +109,12 @@ func TestLoadWhole(t *testing.T) {
 	}
 	deepseek := &Provider{
 		Name: "deepseek", Format: formats.OpenAI, TLS: true, Host: "API.deepseek.com:443", HostHeader: "API.deepseek.com",
-		Path: "/v1", Credential: "sk-1", Credentials: []string{"sk-1"}, AuthHeader: "Authorization", IncludeUsage: true,
+		Path: "/v1", Credentials: []string{"sk-1"}, AuthHeader: "Authorization", IncludeUsage: true,
 		MaxConnections: 16384,
 	}
 	azure := &Provider{
 		Name: "azure", Format: formats.OpenAI, TLS: true, Host: "me.openai.azure.com:8443", HostHeader: "me.openai.azure.com:8443",
-		Path: "/openai/deployments/{model}", Credential: "abc", AuthHeader: "Api-Key", Query: "api-version=2026-01-01&x=a+b",
+		Path: "/openai/deployments/{model}", AuthHeader: "Api-Key", Query: "api-version=2026-01-01&x=a+b",
 		Headers: []Header{{"X-Team", "core"}}, Credentials: []string{"abc"}, MaxConnections: 16384,
 	}
 	claude := &Provider{
@@ -196,7 +196,7 @@ func TestLoadWhole(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %s\nwant %s", dump(got), dump(want))
 	}
-	paths := []string{file, want.PolicyDir, want.Policies[1].Path, want.Policies[2].Path, want.Policies[3].Path}
+	paths := []string{file, want.PolicyDir, want.Policies[1].Path, want.Policies[2].Path, want.Policies[3].Path, filepath.Join(dir, "plugins.lock")}
 	if got := got.Paths(); !slices.Equal(got, paths) {
 		t.Errorf("Paths() = %q, want %q", got, paths)
 	}

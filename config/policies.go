@@ -85,9 +85,9 @@ func (v value) module(p *Policy) {
 	}
 	switch {
 	case strings.Contains(s, "://"):
-		v.fail("policies other than files are not supported by this version yet")
+		v.source(p, s)
 	case baseOf(s) == s:
-		v.fail("must be builtin:%s or the path of a .wasm or .js file", defaultPolicyName)
+		v.fail("must be builtin:%s, the path of a .wasm or .js file, or begin with oci:// or dir://", defaultPolicyName)
 	case v.file(&p.Path):
 		if info, err := os.Stat(p.Path); err != nil || !info.Mode().IsRegular() {
 			v.fail("there is no file %s", quote(v.written()))

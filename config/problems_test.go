@@ -116,7 +116,7 @@ p.yaml:36: policies[1].veto: acts at authenticate, which is not among the hooks
 p.yaml:36: policies[1].limits.fuel: must be a whole number from 1000 to 1000000000000
 p.yaml:36: policies[1].limits.time: must be a time span from 1ms to 1m0s with its unit, such as 250ms, 3s or 15m
 p.yaml:36: policies[1].limits.memory: must be a size from 64KiB to 4GiB, such as 512KiB or 32MiB
-p.yaml:37: policies[2].wasm: must be builtin:default or the path of a .wasm or .js file
+p.yaml:37: policies[2].wasm: must be builtin:default, the path of a .wasm or .js file, or begin with oci:// or dir://
 p.yaml:37: policies[2].config: must be a mapping, not a list
 p.yaml:37: policies[2].grants.inputs[0]: must be one of request.headers.<name>, credential
 p.yaml:37: policies[2].grants.inputs[1]: must end with the name of a header in lower case
@@ -199,8 +199,8 @@ func TestProblem(t *testing.T) {
 		{w + ", hooks: []}]", `p.yaml:2: policies[0].hooks: names no hook: take the field out for all that the module exports`},
 		{w + ", config: {a: {b: .inf}}}]", `p.yaml:2: policies[0].config.a.b: must be a number as JSON has it, or text in quotes`},
 		{w + ", config: {a: [*b]}}]", `p.yaml:2: is not YAML: a value that begins with "*" or "&" must stand in quotes`},
-		{strings.Replace(w, "builtin:default", "oci://x/y", 1) + "}]", `p.yaml:2: policies[0].wasm: policies other than files are not supported by this version yet`},
-		{strings.Replace(w, "builtin:default", "x.so", 1) + "}]", `p.yaml:2: policies[0].wasm: must be builtin:default or the path of a .wasm or .js file`},
+		{strings.Replace(w, "builtin:default", "oci://x/y", 1) + "}]", `p.yaml:2: policies[0].wasm: names no version: write :VERSION or @sha256:… behind it`},
+		{strings.Replace(w, "builtin:default", "x.so", 1) + "}]", `p.yaml:2: policies[0].wasm: must be builtin:default, the path of a .wasm or .js file, or begin with oci:// or dir://`},
 	} {
 		if got := problemsOf(t, fact.text); got != fact.want {
 			t.Errorf("%s\ngot  %s\nwant %s", fact.text, got, fact.want)
@@ -249,7 +249,7 @@ func TestProblemsKeepSecrets(t *testing.T) {
 func TestProblemsOfLaterFields(t *testing.T) {
 	const head = "version: 1\nproviders: [{name: p, format: openai, base_url: 'https://x/v1'%s}]\nmodels: [{alias: m, provider: p, model: m}]\n"
 	for path, fields := range map[string][]string{
-		"keys[0]":            {"prefix"},
+		"keys[0]": {"prefix"},
 	} {
 		for _, field := range fields {
 			more := map[string]string{path: ", " + field + ": 1"}

@@ -50,9 +50,6 @@ func (l *loading) provider(v value) {
 	if !ok || p.Name == "" {
 		return
 	}
-	if len(p.Credentials) > 0 {
-		p.Credential = p.Credentials[0]
-	}
 	l.providers[p.Name] = p
 	l.snapshot.Providers = append(l.snapshot.Providers, p)
 }

@@ -78,12 +78,12 @@ func TestCAFile(t *testing.T) {
 func TestAPIKeys(t *testing.T) {
 	const head = "version: 1\nproviders: [{name: p, format: anthropic, base_url: 'https://x', "
 	s := mustLoad(t, head+"api_keys: [first, second]}]")
-	if p := s.Providers[0]; !slices.Equal(p.Credentials, []string{"first", "second"}) || p.Credential != "first" {
-		t.Errorf("credentials %q, first %q", p.Credentials, p.Credential)
+	if p := s.Providers[0]; !slices.Equal(p.Credentials, []string{"first", "second"}) {
+		t.Errorf("credentials %q", p.Credentials)
 	}
 	s = mustLoad(t, head+"api_key: only}]")
-	if p := s.Providers[0]; !slices.Equal(p.Credentials, []string{"only"}) || p.Credential != "only" {
-		t.Errorf("credentials %q, first %q", p.Credentials, p.Credential)
+	if p := s.Providers[0]; !slices.Equal(p.Credentials, []string{"only"}) {
+		t.Errorf("credentials %q", p.Credentials)
 	}
 	for _, fact := range []struct{ fields, want string }{
 		{"api_key: a, api_keys: [b]", "api_keys: stands beside api_key: give one of them"},

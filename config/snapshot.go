@@ -1,6 +1,6 @@
 // Package config turns policies.yaml into a validated, immutable Snapshot, and watches the file.
 //
-// It imports abi, formats and prices. It opens no network, starts no guest and touches no state: what it returns is data.
+// It imports abi, formats, plugin/trust and prices. It opens no network, starts no guest and touches no state: what it returns is data.
 package config
 
 import (
@@ -36,6 +36,7 @@ type Snapshot struct {
 	Drain        Drain
 	Idempotency  Idempotency
 	Trace        Trace
+	Sources      Sources
 	Prices       string // absolute path of the catalogue that replaces the embedded one; "": the embedded one
 }
 
@@ -53,7 +54,6 @@ type Provider struct {
 	Host           string   // host:port to dial, port always present
 	HostHeader     string   // what the Host header says: the host as it stands in base_url
 	Path           string   // path of base_url without a trailing slash; may hold "{model}"
-	Credential     string   // the first of Credentials; "" for none
 	Credentials    []string // in the order of the file; none where the provider wants none
 	AuthHeader     string   // canonical header name that carries the credential, "Authorization" means Bearer
 	Query          string   // encoded extra query, "" for none
@@ -123,7 +123,8 @@ type Key struct {
 type Policy struct {
 	Name    string
 	Builtin string          // "default" of "builtin:default"; "" for files
-	Path    string          // absolute path of the .wasm or .js file; "" for built-in ones
+	Path    string          // absolute path of the .wasm or .js file; "" for built-in ones and those of Source
+	Source  string          // reference to one in a registry or a folder: "oci://…" or "dir://…"; "" for others
 	Hooks   []abi.Hook      // empty: every hook that the module exports
 	Veto    bool            // asked after an allow at authenticate; may only deny or pass
 	Shadow  bool            // what it answers is compared with what was decided, and changes nothing

@@ -145,7 +145,7 @@ func (m *Meter) Body(b []byte) bool {
 	case m.route.Format == Gemini:
 		e = m.geminiAnswer()
 	case m.route.Operation == Responses:
-		m.response() // one that failed says so itself, and is an answer all the same
+		e = m.response()
 	default:
 		e = m.openAIChunk()
 	}

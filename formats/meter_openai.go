@@ -171,18 +171,28 @@ func (m *Meter) responsesEvent() (e Event) {
 }
 
 // response reads a response object: within an event, or the whole answer.
-func (m *Meter) response() {
+func (m *Meter) response() (e Event) {
 	s := &m.scan
+	failed, made := false, false
 	for ok := s.object(); ok; ok = s.member() {
 		switch string(s.key()) {
 		case "model":
 			m.reportedModel()
 		case "usage":
 			m.openAIUsage()
+		case "error":
+			failed = s.substance()
+		case "output", "status":
+			made = true
+			s.skip()
 		default:
 			s.skip()
 		}
 	}
+	if failed && !made { // a response that failed says so itself, and is an answer all the same
+		e = Failure
+	}
+	return e
 }
 
 // openAIUsage reads a usage object under the names of all of openai's endpoints. It returns false for null.

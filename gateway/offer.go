@@ -66,8 +66,9 @@ func (x *exchange) mayRepeat(step *config.Step, tries int, failure abi.ErrorClas
 	switch failure {
 	case abi.NotSent, abi.Transient:
 		return tries <= x.chain.Retries && x.retryAfter <= maxWait
-	case abi.RateLimited, abi.BadCredential:
-		return tries < x.chain.Retries+max(1, len(step.Provider.Credentials))
+	case abi.RateLimited, abi.BadCredential: // with another credential, or after a wait if there is nothing else
+		n := len(step.Provider.Credentials)
+		return tries < x.chain.Retries+max(1, n) && (n > 1 || !x.anotherStep())
 	case abi.Ambiguous:
 		return tries <= x.chain.Retries && x.chain.OnAmbiguous == config.AmbiguousSame
 	}

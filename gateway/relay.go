@@ -270,6 +270,9 @@ func (s *stream) cut(w io.Writer, cause error) error {
 		e = &formats.Error{Status: 503, Code: formats.CodeShuttingDown, Message: "The gateway is shutting down."}
 	}
 	x.fail(record.Interrupted, e.Code, cause)
+	if x.meter.Failed {
+		return nil // the provider has told the client itself
+	}
 	x.buffer = formats.AppendStreamError(x.buffer[:0], &x.route, e, x.id, s.events)
 	return s.write(w, x.buffer)
 }

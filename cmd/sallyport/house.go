@@ -20,6 +20,7 @@ import (
 	"github.com/sallyport-dev/sallyport/identity"
 	"github.com/sallyport-dev/sallyport/kv"
 	"github.com/sallyport-dev/sallyport/ledger"
+	"github.com/sallyport-dev/sallyport/plugin/trace"
 	"github.com/sallyport-dev/sallyport/record"
 	"github.com/sallyport-dev/sallyport/runtime"
 	"github.com/sallyport-dev/sallyport/state"
@@ -35,6 +36,7 @@ type house struct {
 	ledger  *ledger.Ledger
 	kv      *kv.KV
 	runtime *runtime.Runtime
+	trace   *trace.Writer
 	tests   *selfTests
 	metrics *admin.Metrics
 	chains  *chainHealth
@@ -81,9 +83,11 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	if h.kv, err = kv.Open(ctx, kv.Options{Store: h.state, Log: log}); err != nil {
 		return nil, fmt.Errorf("opening what policies remember in %s: %w", first.Data, err)
 	}
+	h.trace = trace.NewWriter(filepath.Join(first.Data, trace.Folder), traceSettings(first), log)
+	h.metrics.WatchTrace(func() float64 { return float64(h.trace.Figures().Written) }, func() float64 { return float64(h.trace.Figures().Dropped) })
 	h.runtime, err = runtime.New(ctx, runtime.Options{
 		CacheDir: filepath.Join(first.Data, "policies"), Functions: h.functions(),
-		Portable: extism.New(), Log: log, Observer: observer{h.metrics}, Compiler: compiler,
+		Portable: extism.New(), Log: log, Observer: observer{h.metrics}, Shadows: shadows{h.metrics}, Tracer: h.trace, Compiler: compiler,
 	})
 	if err != nil {
 		return nil, err
@@ -145,6 +149,7 @@ func (h *house) reload(ctx context.Context) {
 			h.gateway.Swap(next.snapshot)
 			h.ledger.Set(ledgerSettings(c))
 			h.alerts.Set(alertTarget(c))
+			h.trace.Set(traceSettings(c))
 			h.warnFixed(old.config, c)
 			h.log.Info("configuration changed", "file", c.File, "policies", policyNames(next.set))
 			return
@@ -244,6 +249,9 @@ func (h *house) close(ctx context.Context) {
 			h.log.Error("closing the policy runtime", "error", err)
 		}
 	}
+	if h.trace != nil {
+		h.trace.Close() // nothing is decided any more
+	}
 	if h.kv != nil {
 		if err := h.kv.Close(); err != nil {
 			h.log.Error("closing what policies remember", "error", err)
@@ -293,6 +301,19 @@ func (o observer) PolicyOut(policy string, hook abi.Hook, pause time.Duration) {
 	o.metrics.PolicyOut(policy, hook, pause > 0)
 }
 
+// shadows hands how shadow policies compare to the metrics.
+type shadows struct{ metrics *admin.Metrics }
+
+// ShadowDone implements runtime.ShadowObserver.
+func (s shadows) ShadowDone(policy string, hook abi.Hook, result runtime.ShadowResult) {
+	s.metrics.ShadowDone(policy, hook, result.String())
+}
+
+// traceSettings say what is traced in this configuration. Traces stop with the request log before the disk is full.
+func traceSettings(c *config.Snapshot) trace.Settings {
+	return trace.Settings{Share: c.Trace.Share, MaxSize: c.Trace.MaxSize, MinFree: c.Disk.LogBelow}
+}
+
 // moneyFigures are read for each scrape of the metrics.
 func (h *house) moneyFigures() admin.MoneyFigures {
 	sent := h.alerts.Figures()
@@ -325,5 +346,7 @@ var (
 	_ gateway.Identities = (*identity.Directory)(nil)
 	_ gateway.Recorder   = recorder{}
 	_ runtime.Observer   = observer{}
-	_ hostfuncs.Meter    = (*admin.Metrics)(nil)
+
+	_ runtime.ShadowObserver = shadows{}
+	_ hostfuncs.Meter        = (*admin.Metrics)(nil)
 )

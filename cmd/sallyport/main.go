@@ -39,7 +39,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newServe(), newInit(), newValidate(), newKey(), newTeam(), newUsage(), newChain(), newLedger(),
-		newBackup(), newRestore(), newExplain(), newDemoProvider(), newVersion(), newPlugin(), newCompile())
+		newBackup(), newRestore(), newExplain(), newDemoProvider(), newBench(), newVersion(), newPlugin(), newCompile())
 	return root
 }
 

@@ -51,7 +51,7 @@ const nat64 = 0x0064_ff9b_0000_0000
 // isPublic reports whether a is an address that a provider on the public internet can have. An IPv4 address counts
 // as what it is in whatever IPv6 address it stands.
 func isPublic(a netip.Addr) bool {
-	a = a.WithZone("").Unmap() // a zone only picks the interface
+	a = a.Unmap()
 	if a.Is4() {
 		return isPublic4(a.As4())
 	}

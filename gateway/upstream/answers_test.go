@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/valyala/fasthttp"
 )
@@ -161,6 +162,19 @@ func TestGrownBuffersAreNotKept(t *testing.T) {
 	b.putRead(make([]byte, maxHeader))
 	if got := b.getRead(); len(got) != readSize {
 		t.Errorf("got a buffer of %d bytes", len(got))
+	}
+}
+
+// The end of a header is seen wherever the pieces meet in which it comes.
+func TestHeaderInPieces(t *testing.T) {
+	for _, want := range []string{"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", "HTTP/1.1 200 OK\nA: b\n\n", "HTTP/1.1 200 OK\r\n\r\n"} {
+		for first := range len(want) {
+			src := io.MultiReader(strings.NewReader(want[:first]), iotest.OneByteReader(strings.NewReader(want[first:]+"body")))
+			in := reader{src: src, buf: make([]byte, 16)}
+			if block, err := in.block(); string(block) != want || err != nil {
+				t.Errorf("after %d bytes: %q, %v", first, block, err)
+			}
+		}
 	}
 }
 

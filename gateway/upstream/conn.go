@@ -34,7 +34,7 @@ type conn struct {
 	// A long request is written while another goroutine listens for an early answer, so both sides of it share this.
 	mu       sync.Mutex
 	deadline time.Time     // of the whole round trip
-	firstBy  time.Time     // of the answer's first byte; zero until the request is written
+	firstBy  time.Time     // of the answer's first byte; zero, which is no bound, until the request is written
 	begun    bool          // the answer's first byte is there: from now on it is gaps that are bounded
 	gap      time.Duration // of the next read
 	write    time.Duration // of the next write
@@ -113,21 +113,18 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) boundRead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.begun:
+	if c.begun {
 		return c.socket.SetReadDeadline(c.within(c.gap))
-	case c.firstBy.IsZero():
-		return c.socket.SetReadDeadline(c.deadline)
 	}
 	return c.socket.SetReadDeadline(c.firstBy)
 }
 
-// await says how long the answer's first byte may take from now on, also to a read that is under way.
-func (c *conn) await(d time.Duration) {
+// await says how long the answer's first byte may take from now on, also to a read that is reading already.
+func (c *conn) await(d time.Duration, reading bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.firstBy = c.within(d)
-	if !c.begun {
+	if reading && !c.begun {
 		_ = c.socket.SetReadDeadline(c.firstBy) // fails on a closed socket, as the read then does
 	}
 }

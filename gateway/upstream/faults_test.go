@@ -9,11 +9,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/internal/testutil"
@@ -232,32 +235,63 @@ func TestStalledWrite(t *testing.T) {
 	}
 }
 
+// slow is a socket that takes a write after some time, and gives up at its deadline.
+type slow struct {
+	net.Conn
+	takes    time.Duration
+	deadline time.Time
+	writes   []int
+}
+
+func (s *slow) SetWriteDeadline(t time.Time) error { s.deadline = t; return nil }
+
+func (s *slow) Write(p []byte) (int, error) {
+	if d := time.Until(s.deadline); d < s.takes {
+		<-time.After(d)
+		return 0, os.ErrDeadlineExceeded
+	}
+	<-time.After(s.takes)
+	s.writes = append(s.writes, len(p))
+	return len(p), nil
+}
+
 // A long request that moves slowly lives: the time is for each piece of it.
 func TestSlowWriteLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{takes: 20 * time.Second}
+		c := &conn{Conn: s, socket: s}
+		began := time.Now()
+		c.begin(&Timeouts{Write: 30 * time.Second}, began.Add(100*time.Second))
+		if n, err := c.Write(make([]byte, 4*maxWrite)); n != 4*maxWrite || err != nil || !slices.Equal(s.writes, []int{maxWrite, maxWrite, maxWrite, maxWrite}) {
+			t.Errorf("wrote %d as %v, %v", n, s.writes, err)
+		}
+		if n, err := c.Write(make([]byte, 2*maxWrite)); n != maxWrite || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("beyond the whole time: wrote %d, %v", n, err)
+		}
+		if took := time.Since(began); took != 100*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// Interim answers do not put off the time for the real one.
+func TestInterimAnswersBuyNoTime(t *testing.T) {
 	pool := peer(t, func(_ int, c *net.TCPConn) {
-		_ = c.SetReadBuffer(64 << 10)
-		tick := time.NewTicker(10 * time.Millisecond)
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		tick := time.NewTicker(60 * time.Millisecond)
 		defer tick.Stop()
-		for left := int64(len(longRequest().Head) + longBody); left > 0; {
-			<-tick.C
-			n, err := io.CopyN(io.Discard, c, min(left, 512<<10))
-			if left -= n; err != nil {
+		for range maxInterim - 1 {
+			if _, err := io.WriteString(c, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
 				return
 			}
+			<-tick.C
 		}
-		_, _ = io.WriteString(c, answer("fine"))
+		say(c, answer("fine"))
+		_, _ = io.Copy(io.Discard, c)
 	})
-	req := longRequest()
-	req.Timeouts.Write = 150 * time.Millisecond
-	began := time.Now()
-	var trip Trip
-	if err := trip.Send(pool, req); err != nil {
-		t.Fatalf("after %s: %v", time.Since(began), err)
-	}
-	trip.Close()
-	if time.Since(began) < req.Timeouts.Write {
-		t.Skip("too fast to show anything")
-	}
+	req := testRequest()
+	req.Timeouts.FirstByte = 100 * time.Millisecond
+	fails(t, pool, req, Reading, ErrTimeout)
 }
 
 type broken struct{ after int }

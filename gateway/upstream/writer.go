@@ -79,11 +79,11 @@ func (t *Trip) listen() {
 func (t *Trip) hear(wrote error, req *Request) error {
 	switch {
 	case wrote == nil:
-		t.conn.await(req.Timeouts.FirstByte)
+		t.conn.await(req.Timeouts.FirstByte, t.listening)
 	case t.conn.reused && t.conn.written == 0 && !t.listening:
 		return wrote
 	default:
-		t.conn.await(answerGrace)
+		t.conn.await(answerGrace, t.listening)
 	}
 	if t.listening {
 		<-t.heard

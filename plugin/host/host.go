@@ -34,6 +34,10 @@ type Options struct {
 
 	// Watch is given the host's functions and returns those that guests get; nil: the same ones.
 	Watch func([]runtime.Function) []runtime.Function
+
+	Tracer    runtime.Tracer    // as runtime.Options has it
+	Portable  *runtime.Portable // the portable tier; nil: the gateway's own
+	Unmetered bool              // as runtime.Options has it
 }
 
 // Host asks one policy. Its methods must not be called by several goroutines at once.
@@ -41,11 +45,13 @@ type Host struct {
 	policy  runtime.Policy
 	runtime *runtime.Runtime
 	kv      *kv.KV
+	random  func([]byte)
 	meter   meter
 	log     *journal
 	now     time.Time
 	away    bool         // nothing can be stored or read
 	loaded  *runtime.Set // what was asked last: its instances serve the next case too
+	asVeto  bool         // of a replay: loaded asks for a veto
 }
 
 // patience is how long a call may take, and wait for an instance: how fast a machine is that does other things too is not
@@ -56,7 +62,7 @@ const defaultName = "policy"
 
 // Open makes a host. The policy is loaded by the first case, so that one may be about a configuration that it refuses.
 func Open(ctx context.Context, o Options) (_ *Host, err error) {
-	h := &Host{policy: o.Policy, log: &journal{}, now: cases.DefaultNow.Time()}
+	h := &Host{policy: o.Policy, log: &journal{}, now: cases.DefaultNow.Time(), random: count}
 	h.policy.Name = cmp.Or(h.policy.Name, defaultName)
 	h.policy.Limits.Time = patience
 	clock := func() time.Time { return h.now }
@@ -67,9 +73,13 @@ func Open(ctx context.Context, o Options) (_ *Host, err error) {
 	if o.Watch != nil {
 		functions = o.Watch(functions)
 	}
+	portable := o.Portable
+	if portable == nil {
+		portable = extism.New()
+	}
 	h.runtime, err = runtime.New(ctx, runtime.Options{
-		CacheDir: o.CacheDir, Compiler: o.Compiler, Functions: functions, Portable: extism.New(), Log: slog.New(h.log), Now: clock,
-		Random: count,
+		CacheDir: o.CacheDir, Compiler: o.Compiler, Functions: functions, Portable: portable, Log: slog.New(h.log), Now: clock,
+		Random: func(b []byte) { h.random(b) }, Tracer: o.Tracer, Unmetered: o.Unmetered,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.kv.Close())
@@ -171,6 +181,7 @@ func (h *Host) load(ctx context.Context, c *cases.Case, fuel int64) error {
 		h.loaded.Close()
 	}
 	h.loaded = set
+	set.AskAgain() // cases may be about failures, many of them
 	return nil
 }
 

@@ -266,6 +266,8 @@ func TestEveryInput(t *testing.T) {
   chain: c
   attempt: 2
   last_step: 0
+  strategy: sticky
+  affinity: 7
   steps: [{model: a, provider: p}]
   want: {answer: pass, log: []}
 - name: price_response
