@@ -18,7 +18,7 @@ MODULES := . sdk/go plugins/default examples/policy-go examples/jwt examples/off
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench deps \
-  deps-policies deps-c deps-js deps-rust deps-as deps-zig deps-e2e clean
+  deps-policies deps-c deps-js deps-rust deps-as deps-zig deps-e2e deps-registry clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -84,7 +84,7 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: build ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
-deps: deps-policies deps-e2e ## everything that the tests need beside Go
+deps: deps-policies deps-e2e deps-registry ## everything that the tests need beside Go
 
 deps-policies: deps-c deps-js deps-rust deps-as deps-zig ## the toolchains of all SDKs
 
@@ -109,6 +109,10 @@ deps-as: ## the AssemblyScript compiler from npm, for the policies in AssemblySc
 deps-zig: ## Zig from PyPI, for the policy in Zig
 	@[ -x .tools/zig/bin/python-zig ] || command -v zig >/dev/null || { echo "installing Zig"; \
 	  python3 -m venv .tools/zig && .tools/zig/bin/pip install --quiet --disable-pip-version-check ziglang==0.17.1; }
+
+deps-registry: ## Debian's docker-registry, for the tests of sharing
+	@command -v docker-registry >/dev/null || { echo "installing docker-registry"; \
+	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y docker-registry >/dev/null; }
 
 deps-e2e: ## the official SDKs, from npm and PyPI, and curl
 	@command -v curl >/dev/null || { echo "installing curl"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y curl >/dev/null; }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport-dev/sallyport/formats"
 )
@@ -45,6 +46,7 @@ func (l *loading) provider(v value) {
 		optional("headers", func(v value) { p.Headers = v.headers(p) }),
 		optional("catalog", func(v value) { p.Catalog = v.catalogueID() }),
 		optional("timeouts", func(v value) { v.timeouts(&p.Timeouts) }),
+		optional("probe", func(v value) { v.probe(&p.Probe) }),
 		optional("include_usage", func(v value) { v.boolean(&p.IncludeUsage) }),
 	})
 	if !ok || p.Name == "" {
@@ -52,6 +54,26 @@ func (l *loading) provider(v value) {
 	}
 	l.providers[p.Name] = p
 	l.snapshot.Providers = append(l.snapshot.Providers, p)
+}
+
+// Bounds of how often a provider is probed.
+const (
+	minProbe = time.Second
+	maxProbe = time.Hour
+)
+
+// probe reads how a provider that failed is asked whether it is back.
+func (v value) probe(p *Probe) {
+	v.object([]field{
+		required("every", func(v value) { v.duration(&p.Every, minProbe, maxProbe) }),
+		required("path", func(v value) {
+			s, ok := v.text()
+			if ok && (!strings.HasPrefix(s, "/") || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })) {
+				v.fail("must be a path that begins with /, as it is put behind base_url")
+			}
+			p.Path = s
+		}),
+	})
 }
 
 // format reads the dialect of a provider. It leaves formats.NumFormats where there is none.

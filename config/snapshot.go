@@ -59,6 +59,7 @@ type Provider struct {
 	Query          string   // encoded extra query, "" for none
 	Headers        []Header
 	Catalog        string   // id of the catalogue's provider whose prices are those of this one; "": found by host, name and format
+	Probe          Probe    // how it is asked whether it is back; zero: requests find out
 	Timeouts       Timeouts // what the file says for all of its models; zero where it does not
 	CA             string   // certificates in PEM from which its own is trusted; "": those that the system trusts
 	CAFile         string   // absolute path of the file of CA; "" for none
@@ -66,6 +67,12 @@ type Provider struct {
 	MaxConnections int      // open at once; default 16384
 	// IncludeUsage says whether stream_options.include_usage is added to streams that do not ask; default true.
 	IncludeUsage bool
+}
+
+// Probe is a request without a cost that a provider is asked while it is out.
+type Probe struct {
+	Every time.Duration // 0: never
+	Path  string        // put behind the path of base_url
 }
 
 // Header is one extra request header of a provider.

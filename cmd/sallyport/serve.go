@@ -106,6 +106,7 @@ func (h *house) run(ctx context.Context, data, adm net.Listener) error {
 	part(func() error { return serveHTTP(adminRunning, adm, admin.Handler(h.adminOptions())) })
 	part(func() error { return h.watch(running) })
 	part(func() error { return h.sweep(running) })
+	part(func() error { return h.gateway.Probe(running) })
 	<-running.Done()
 	h.drain()
 	stopAdmin()
