@@ -14,10 +14,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      := CGO_ENABLED=0 go
 TOOLS   := $(CURDIR)/.tools/bin
 GUEST   := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags="-s -w"
-MODULES := . sdk/go plugins/default examples/policy-go examples/jwt examples/office-hours
+MODULES := . bench sdk/go plugins/default examples/policy-go examples/jwt examples/office-hours
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench deps \
+.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench bench-quick bench-deps bench-go deps \
   deps-policies deps-c deps-js deps-rust deps-as deps-zig deps-e2e deps-registry clean
 
 help: ## list the targets
@@ -81,7 +81,17 @@ fuzz: ## every fuzz target for FUZZTIME
 	for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	  echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
 
-bench: build ## the Go benchmarks, with allocations
+bench: build bench-deps ## the gateway beside other proxies: CPU, latency, memory; bench/README.md has the table
+	cd bench && go run . -out .
+
+bench-quick: build bench-deps ## the same in short
+	cd bench && go run . -quick
+
+bench-deps: ## wrk, nginx and haproxy from Debian
+	@command -v wrk >/dev/null && command -v nginx >/dev/null && command -v haproxy >/dev/null || { \
+	  echo "installing wrk, nginx and haproxy"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y wrk nginx-light haproxy >/dev/null; }
+
+bench-go: build ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
 deps: deps-policies deps-e2e deps-registry ## everything that the tests need beside Go

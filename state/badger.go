@@ -21,20 +21,9 @@ const (
 	smallTable = 1 << 20
 )
 
-// tuning is what the two databases differ in.
-type tuning struct {
-	levelZero int // tables that are merged at one time
-	checksums options.ChecksumVerificationMode
-}
-
-// With two tables of 1 MB merged at one time, a quarter of what a logged request costs went into rewriting tables. The
-// ledger is read more than it is written, and each table that is not merged yet costs a look. A damaged block of the log
-// reads as one without rows, and not as whatever its bytes may say; in the ledger, a row that is not there would be an
-// amount of zero.
-var (
-	ledgerTuning = tuning{levelZero: 4, checksums: options.NoVerification}
-	logTuning    = tuning{levelZero: 8, checksums: options.OnBlockRead}
-)
+// levelZero is how many tables are merged at one time. The ledger is read more than it is written, and each table that
+// is not merged yet costs a look.
+const levelZero = 4
 
 // openDatabase opens one of Badger's folders with a small footprint: its defaults reserve 2.2 GB of sparse files and
 // 256 MB of cache, which is meant for databases that are all that a machine does.
@@ -43,10 +32,13 @@ var (
 // file is mapped, and a cache in front of that costs each cold lookup a fifth more. The index cache is for encrypted
 // tables only.
 //
+// Checksums are looked at when a folder is opened, not with each block: Badger reads a block with a wrong one as a block
+// without rows, and a row that is not there would be an amount of zero.
+//
 // Commits are not synced one by one. They are in a memory-mapped log at once, so killing the process loses nothing;
 // what a power failure must not lose is synced by who wrote it.
-func openDatabase(dir string, memTable int64, tuned tuning, log *slog.Logger) (db *badger.DB, err error) {
-	// Badger panics on some kinds of damage. Whoever opens decides what becomes of a damaged database.
+func openDatabase(dir string, memTable int64, log *slog.Logger) (db *badger.DB, err error) {
+	// Badger panics on some kinds of damage. Nothing starts with a damaged database, and nothing else ends of one.
 	defer func() {
 		if p := recover(); p != nil {
 			db, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, p)
@@ -62,9 +54,9 @@ func openDatabase(dir string, memTable int64, tuned tuning, log *slog.Logger) (d
 		WithLogger(logger{log.With("database", filepath.Base(dir))}).
 		WithMemTableSize(memTable).
 		WithNumMemtables(2).
-		WithNumLevelZeroTables(tuned.levelZero).
-		WithNumLevelZeroTablesStall(3 * tuned.levelZero).
-		WithChecksumVerificationMode(tuned.checksums).
+		WithNumLevelZeroTables(levelZero).
+		WithNumLevelZeroTablesStall(3 * levelZero).
+		WithChecksumVerificationMode(options.NoVerification).
 		WithBaseTableSize(memTable).
 		WithBaseLevelSize(memTable + memTable/4).
 		WithValueThreshold(memTable / 8). // a larger value would not fit into a transaction
@@ -74,7 +66,7 @@ func openDatabase(dir string, memTable int64, tuned tuning, log *slog.Logger) (d
 		WithIndexCacheSize(0).
 		WithValueLogFileSize(16 << 20).
 		WithMetricsEnabled(false).
-		WithDetectConflicts(false)) // every row has one writer at a time: the keys' mutex, the ledger's, the log's committer
+		WithDetectConflicts(false)) // every row has one writer at a time: the keys' mutex, or the ledger's
 	return db, translate(err)
 }
 

@@ -30,6 +30,11 @@ func (s *State) Lookup(digest *abi.Digest) (*abi.Identity, bool) {
 }
 
 func (s *State) readIdentity(digest *abi.Digest) (id *abi.Identity, err error) {
+	var buf [512]byte // most rows are shorter
+	if kept, ok, _ := s.cache.rows.find(buf[:0], digest[:]); ok {
+		return parseIdentity(kept, &s.zones)
+	}
+	epoch := s.cache.rows.present()
 	row := make([]byte, 0, len(digestRows)+len(digest))
 	row = append(append(row, digestRows...), digest[:]...)
 	err = s.view(func(txn *badger.Txn) error {
@@ -38,7 +43,8 @@ func (s *State) readIdentity(digest *abi.Digest) (id *abi.Identity, err error) {
 			return err
 		}
 		return item.Value(func(value []byte) error {
-			if len(value) > 0 && value[0] == digestVersion {
+			if isIdentity(value) {
+				s.cache.rows.add(digest[:], value, epoch)
 				id, err = parseIdentity(value, &s.zones)
 			} else {
 				id, err = s.readByID(txn, string(value))

@@ -76,6 +76,7 @@ func BenchmarkLookup(b *testing.B) {
 		}
 		s := storedKeys(b, n)
 		b.Run(fmt.Sprint("Cold", n), func(b *testing.B) { benchmarkCold(b, s, n) })
+		b.Run(fmt.Sprint("Kept", n), func(b *testing.B) { benchmarkKept(b, s, n) })
 		b.Run(fmt.Sprint("Nobody", n), func(b *testing.B) {
 			var digest abi.Digest
 			for b.Loop() {
@@ -110,6 +111,38 @@ func benchmarkCold(b *testing.B, s *State, n int) {
 			b.Fatal("not found")
 		}
 		i++
+	}
+}
+
+// benchmarkKept looks up keys whose rows are in memory, and their identities are not.
+func benchmarkKept(b *testing.B, s *State, n int) {
+	warmed(b, s)
+	digests := make([]abi.Digest, min(n, 200_000))
+	for i := range digests {
+		_, digests[i] = benchmarkKey(rand.IntN(n))
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		digest := &digests[i%len(digests)]
+		s.cache.known.forget(digest)
+		if _, ok := s.Lookup(digest); !ok {
+			b.Fatal("not found")
+		}
+		i++
+	}
+}
+
+// BenchmarkWarm is what reading the rows of a million keys into memory costs.
+func BenchmarkWarm(b *testing.B) {
+	s := storedKeys(b, 1_000_000)
+	for b.Loop() {
+		s.cache.rows.close()
+		var err error
+		if s.cache.rows, err = newRowMemory(identityMemory); err != nil {
+			b.Fatal(err)
+		}
+		warmed(b, s)
 	}
 }
 

@@ -2,11 +2,9 @@ package state
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,70 +12,70 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/sallyport-dev/sallyport/record"
+	"github.com/sallyport-dev/sallyport/state/requestlog"
 )
 
-// A row of the request log:
-//
-//	key    "r/" and the request id, so that rows lie in the order of their times
-//	value  1 byte version (1) | 8 bytes Unix seconds of its expiry, big-endian | the record as JSON
-//
-// The expiry is checked here, too: Badger's is only when it may reclaim the space.
+// Bounds of what waits to be written.
 const (
-	requestRows   = "r/"
-	rowVersion    = 1
-	rowHeader     = 1 + 8
-	maxRow        = 256 << 10 // a larger record is a mistake; it is dropped
-	keptRowBuffer = 8 << 10   // a larger buffer is not kept for the next record
-	maxBatch      = 512       // rows of one commit
+	maxRow         = 256 << 10 // a larger record is a mistake; it is dropped
+	maxWaiting     = 16 << 20  // bytes
+	keptBuffer     = 8 << 10   // a larger buffer is not kept for the next record
+	keptWaiting    = 1 << 20
+	gatheringTime  = 5 * time.Millisecond
+	formerManifest = badger.ManifestFilename // of a request log that an earlier version kept in Badger
 )
 
-// requestLog takes records without making the request path wait, and one goroutine commits them: whenever it is idle,
-// all that has come in meanwhile, on no timer.
+// requestLog takes records without making the request path wait, and one goroutine writes them: what comes within five
+// milliseconds in one go. A write of its own for each would cost more than all else that is done for a record, waking
+// that goroutine included.
 type requestLog struct {
-	db        *database
+	files     *requestlog.Log
 	log       *slog.Logger
 	clock     func() time.Time
 	retention time.Duration
+	queue     int // records that may wait
 	space     *spaceWatch
-	usage     usage // for the committer, and for who opens the database again while the committer waits
 
-	queue   chan row
-	buffers sync.Pool // of *[]byte
+	buffers sync.Pool // of *[]byte: records that are being encoded
 	dropped atomic.Uint64
-	done    chan struct{} // closed when the committer has ended
-	failing bool          // the last commit failed; the committer's own
 
-	mu     sync.RWMutex // read-held while sending to queue, so that it is not closed under a sender
-	closed bool
+	mu      sync.Mutex
+	waiting batch
+	closed  bool
+
+	wake    chan struct{} // something waits
+	hurry   chan struct{} // somebody waits for it
+	done    chan struct{} // closed when the writer has ended
+	failing bool          // the last write failed; the writer's own
 }
 
-// row is a record on its way, or the mark of somebody who waits until all before it are written.
-type row struct {
-	buf     *[]byte // key, then value
-	key     int     // length of the key
-	expires int64
-	mark    chan<- struct{}
-	trim    bool // of a mark: what has expired is dropped before it
+// batch is what is written in one go.
+type batch struct {
+	frames  []byte
+	records int
+	marks   []chan<- struct{} // closed when it is written
+	trim    bool              // what has expired is dropped after it
 }
 
 // openRequestLog opens the log. One that cannot be opened is set aside, for someone to look at, and begun anew.
 func openRequestLog(dir string, opts Options, space *spaceWatch) (*requestLog, error) {
-	memTable := min(space.bounds.memTable, max(opts.MaxLogSize/64, smallTable))
 	l := &requestLog{
-		log: opts.Log, clock: opts.Clock, retention: opts.Retention, space: space,
-		queue:   make(chan row, opts.Queue),
+		log: opts.Log, clock: opts.Clock, retention: opts.Retention, queue: opts.Queue, space: space,
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
-		done:    make(chan struct{}),
+		wake:    make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	l.usage.limit = max(opts.MaxLogSize-overheadTables*memTable, opts.MaxLogSize/2)
-	l.db = &database{log: opts.Log, space: space, gate: &space.requests, open: func() (*badger.DB, error) {
-		return l.openDatabase(dir, memTable)
-	}}
-	var err error
-	if l.db.handle, err = l.db.open(); err != nil {
+	leaveBehind(dir, opts.Log)
+	open := func() (err error) {
+		l.files, err = requestlog.Open(dir, requestlog.Options{MaxSize: opts.MaxLogSize, Retention: int64(opts.Retention.Seconds())})
+		return err
+	}
+	if err := open(); err != nil {
 		aside := dir + ".broken-" + opts.Clock().UTC().Format("20060102T150405.000")
 		opts.Log.Error("the request log cannot be opened: it is set aside and begun anew", "aside", aside, "error", err)
-		if l.db.handle, err = reopenAside(dir, aside, l.db.open); err != nil {
+		if err := os.Rename(dir, aside); err != nil {
+			return nil, err
+		}
+		if err := open(); err != nil {
 			return nil, err
 		}
 	}
@@ -85,31 +83,17 @@ func openRequestLog(dir string, opts Options, space *spaceWatch) (*requestLog, e
 	return l, nil
 }
 
-func (l *requestLog) openDatabase(dir string, memTable int64) (*badger.DB, error) {
-	db, err := openDatabase(dir, memTable, logTuning, l.log)
-	if err != nil {
-		return nil, err
+// leaveBehind moves a log away that an earlier version kept in Badger. It is not read any more. Where that fails, it
+// stays where it is, and disturbs nobody.
+func leaveBehind(dir string, log *slog.Logger) {
+	if _, err := os.Stat(filepath.Join(dir, formerManifest)); err != nil {
+		return
 	}
-	u, err := loadUsage(db)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	u.limit = l.usage.limit
-	l.usage = u
-	return db, nil
-}
-
-// reopenAside moves the folder away and opens a new one. If that does not help, the fault lies elsewhere, and the
-// folder gets its place back.
-func reopenAside(dir, aside string, open func() (*badger.DB, error)) (*badger.DB, error) {
+	aside := dir + ".former"
 	if err := os.Rename(dir, aside); err != nil {
-		return nil, err
+		aside = dir
 	}
-	db, err := open()
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir), os.Rename(aside, dir))
-	}
-	return db, nil
+	log.Warn("the request log of an earlier version is left behind: it is not read any more, and may be removed", "folder", aside)
 }
 
 // Record takes a record for the log. It encodes it at once and keeps nothing of it. It never waits: when the queue
@@ -123,44 +107,44 @@ func (s *State) Dropped() uint64 { return s.requests.dropped.Load() }
 func (s *State) Flush(ctx context.Context) error { return s.requests.flush(ctx) }
 
 func (l *requestLog) record(r *record.Record) {
-	if l.space.requests.stop.Load() != nil || len(l.queue) == cap(l.queue) {
+	if l.space.requests.stop.Load() != nil {
 		l.dropped.Add(1)
 		return
 	}
-	expires := l.clock().Add(l.retention).Unix()
 	buf := l.buffers.Get().(*[]byte) //nolint:errcheck // the pool makes nothing else
-	b := (*buf)[:0]
-	b = append(b, requestRows...)
-	b = append(b, r.ID...)
-	key := len(b)
-	b = append(b, rowVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(expires))
-	b = record.AppendJSON(b, r)
-	*buf = b
-	if len(b) > maxRow || !l.send(row{buf: buf, key: key, expires: expires}) {
+	frame := requestlog.Begin((*buf)[:0], r.ID, l.clock().Add(l.retention).Unix())
+	frame = record.AppendJSON(frame, r)
+	requestlog.Seal(frame)
+	if !l.add(frame) {
 		l.dropped.Add(1)
-		l.recycle(buf)
 	}
-}
-
-// send puts a row into the queue unless that would mean to wait.
-func (l *requestLog) send(r row) bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.closed {
-		return false
-	}
-	select {
-	case l.queue <- r:
-		return true
-	default:
-		return false
-	}
-}
-
-func (l *requestLog) recycle(buf *[]byte) {
-	if cap(*buf) <= keptRowBuffer {
+	if *buf = frame; cap(frame) <= keptBuffer {
 		l.buffers.Put(buf)
+	}
+}
+
+// add puts a frame to those that wait, if there is room.
+func (l *requestLog) add(frame []byte) bool {
+	l.mu.Lock()
+	w := &l.waiting
+	fits := !l.closed && w.records < l.queue && len(frame) <= maxRow && len(w.frames)+len(frame) <= maxWaiting
+	if fits {
+		w.frames = append(w.frames, frame...)
+		w.records++
+	}
+	first := w.records == 1
+	l.mu.Unlock()
+	if fits && first {
+		tell(l.wake)
+	}
+	return fits
+}
+
+// tell says something to who may have been told already.
+func tell(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -171,9 +155,17 @@ func (l *requestLog) trim(ctx context.Context) error { return l.wait(ctx, true) 
 
 func (l *requestLog) wait(ctx context.Context, trim bool) error {
 	written := make(chan struct{})
-	if err := l.mark(ctx, row{mark: written, trim: trim}); err != nil {
-		return err
+	l.mu.Lock()
+	closed := l.closed
+	if !closed {
+		l.waiting.marks = append(l.waiting.marks, written)
+		l.waiting.trim = l.waiting.trim || trim
 	}
+	l.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	tell(l.hurry)
 	select {
 	case <-written:
 		return nil
@@ -182,151 +174,73 @@ func (l *requestLog) wait(ctx context.Context, trim bool) error {
 	}
 }
 
-func (l *requestLog) mark(ctx context.Context, r row) error {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.closed {
-		return ErrClosed
-	}
-	select {
-	case l.queue <- r:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// end writes what is in the queue. The database is closed by who opened it.
-func (l *requestLog) end() {
+// end writes what waits and closes the files.
+func (l *requestLog) end() error {
 	l.mu.Lock()
 	l.closed = true
-	close(l.queue)
 	l.mu.Unlock()
+	tell(l.hurry)
 	<-l.done
+	return l.files.Close()
 }
 
-// run is the committer.
+// run is the writer.
 func (l *requestLog) run() {
 	defer close(l.done)
-	batch := make([]row, 0, maxBatch)
-	for first := range l.queue {
-		batch = l.gather(append(batch[:0], first))
-		l.db.inUse.RLock()
-		l.write(batch)
-		l.drop(l.surplus(l.expiredBefore(batch)))
-		l.db.inUse.RUnlock()
-		for _, r := range batch {
-			if r.mark != nil {
-				close(r.mark)
-			} else {
-				l.recycle(r.buf)
-			}
-		}
-	}
-}
-
-// gather adds what else is waiting.
-func (l *requestLog) gather(batch []row) []row {
-	for len(batch) < maxBatch {
+	gathering := time.NewTimer(gatheringTime)
+	defer gathering.Stop()
+	var spare []byte
+	for {
 		select {
-		case r, open := <-l.queue:
-			if !open {
-				return batch
+		case <-l.hurry:
+		case <-l.wake:
+			gathering.Reset(gatheringTime)
+			select {
+			case <-gathering.C:
+			case <-l.hurry:
 			}
-			batch = append(batch, r)
-		default:
-			return batch
+		}
+		b, closed := l.take(spare)
+		l.write(&b)
+		if b.trim {
+			l.dropExpired()
+		}
+		for _, mark := range b.marks {
+			close(mark)
+		}
+		if closed {
+			return
+		}
+		if spare = b.frames[:0]; cap(spare) > keptWaiting {
+			spare = nil
 		}
 	}
-	return batch
 }
 
-// write commits a batch. If that fails its records are lost and counted, and the log tells the first time.
-func (l *requestLog) write(batch []row) {
-	written, err := l.commit(batch)
-	if err != nil {
-		for _, r := range batch[written:] {
-			if r.mark == nil {
-				l.dropped.Add(1)
-			}
-		}
-		if !l.failing {
-			l.log.Error("writing the request log failed: records are dropped until it works again", "error", translate(err))
-		}
-	} else if l.failing {
+// take takes what waits, and leaves an empty buffer in its place. Once closed it is the last time.
+func (l *requestLog) take(spare []byte) (b batch, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, l.waiting = l.waiting, batch{frames: spare}
+	return b, l.closed
+}
+
+// write writes a batch. If that fails its records are lost and counted, and the log tells the first time.
+func (l *requestLog) write(b *batch) {
+	if b.records == 0 {
+		return
+	}
+	written := 0
+	err := l.space.admit(&l.space.requests, len(b.frames))
+	if err == nil {
+		written, err = l.files.Append(b.frames)
+	}
+	l.dropped.Add(uint64(b.records - written))
+	switch {
+	case err != nil && !l.failing:
+		l.log.Error("writing the request log failed: records are dropped until it works again", "error", translate(err))
+	case err == nil && l.failing:
 		l.log.Info("the request log is written again", "dropped", l.dropped.Load())
 	}
 	l.failing = err != nil
-}
-
-// commit writes the batch in one transaction, or in several if it is too big for one, and returns how many of its
-// rows are written for certain.
-func (l *requestLog) commit(batch []row) (written int, err error) {
-	db, err := l.db.begin()
-	if err != nil {
-		return 0, err
-	}
-	defer l.db.end()
-	txn, size := db.NewTransaction(true), 0
-	defer func() { txn.Discard() }()
-	commit := func() error {
-		if err := l.space.admit(&l.space.requests, size); err != nil {
-			return err
-		}
-		return l.db.commit(txn)
-	}
-	for i, r := range batch {
-		if r.mark != nil {
-			continue
-		}
-		e := &badger.Entry{Key: (*r.buf)[:r.key], Value: (*r.buf)[r.key:], ExpiresAt: uint64(r.expires)}
-		err := txn.SetEntry(e)
-		if errors.Is(err, badger.ErrTxnTooBig) {
-			if err = commit(); err != nil {
-				return written, err
-			}
-			written = i
-			txn, size = db.NewTransaction(true), 0
-			err = txn.SetEntry(e)
-		}
-		if err != nil {
-			return written, err
-		}
-		size += len(*r.buf) + rowOverhead
-		l.usage.add(e.Key[len(requestRows):min(len(e.Key), len(requestRows)+longestBucket)], int64(len(*r.buf)+rowOverhead))
-	}
-	if size == 0 {
-		return len(batch), nil // marks alone
-	}
-	err = l.usage.write(txn)
-	if errors.Is(err, badger.ErrTxnTooBig) { // the rows have left no room
-		if err = commit(); err != nil {
-			return written, err
-		}
-		written = len(batch)
-		txn, size = db.NewTransaction(true), 0
-		err = l.usage.write(txn)
-	}
-	if err == nil {
-		err = commit()
-	}
-	if err != nil {
-		return written, err
-	}
-	return len(batch), nil
-}
-
-// parseRow reads a row's value. ErrNotFound means that it has expired.
-func parseRow(value []byte, now time.Time) (record.Record, error) {
-	if len(value) < rowHeader || value[0] != rowVersion {
-		return record.Record{}, fmt.Errorf("%w: a row of the request log is of no version that this program knows", ErrCorrupt)
-	}
-	if expires := int64(binary.BigEndian.Uint64(value[1:])); now.Unix() >= expires {
-		return record.Record{}, ErrNotFound
-	}
-	r, err := record.Parse(value[rowHeader:])
-	if err != nil {
-		return record.Record{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	return r, nil
 }

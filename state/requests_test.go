@@ -2,9 +2,9 @@ package state
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"sync"
@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/sallyport-dev/sallyport/record"
+	"github.com/sallyport-dev/sallyport/state/requestlog"
 )
 
 // exchange makes the record of an exchange at this time.
@@ -128,11 +127,12 @@ func TestRecordsExpire(t *testing.T) {
 	}
 }
 
-// A log whose committer does not run.
+// A log whose writer does not run.
 func stalledLog(queue int) *requestLog {
 	return &requestLog{
-		clock: time.Now, retention: time.Hour, space: &spaceWatch{bounds: bounds{ledger: 1 << 40}, free: plenty}, queue: make(chan row, queue),
+		clock: time.Now, retention: time.Hour, space: &spaceWatch{bounds: bounds{ledger: 1 << 40}, free: plenty}, queue: queue,
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
+		wake:    make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
 }
 
@@ -207,71 +207,23 @@ func TestEveryRecordIsWrittenOrCounted(t *testing.T) {
 	}
 }
 
-func countRows(t *testing.T, s *State) (n int) {
+// countRows counts the rows of the log that have not expired.
+func countRows(t *testing.T, s *State) int {
 	t.Helper()
-	err := s.requests.db.handle.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(requestRows)})
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			n++
-		}
-		return nil
-	})
+	return countRowsSince(t, s, s.clock().Unix())
+}
+
+// countRowsSince counts those that had not by then.
+func countRowsSince(t *testing.T, s *State, then int64) int {
+	t.Helper()
+	if err := s.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.requests.files.Newest(context.Background(), math.MaxInt, "", then)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
-}
-
-// A batch that is more than Badger takes in one transaction goes in several.
-func TestBatchLargerThanATransaction(t *testing.T) {
-	s := openState(t, t.TempDir(), Options{})
-	const large = 40
-	l := stalledLog(large)
-	l.db = s.requests.db
-	var batch []row
-	for range large {
-		r := exchange(time.Now())
-		r.Cause = strings.Repeat("x", maxRow-2048)
-		l.record(r)
-		batch = append(batch, <-l.queue)
-	}
-	if fits := s.requests.db.handle.MaxBatchSize(); fits > large*(maxRow-2048) {
-		t.Fatalf("the batch fits into one transaction of %d bytes", fits)
-	}
-	if written, err := l.commit(batch); err != nil || written != large {
-		t.Errorf("%d written, %v, want %d", written, err, large)
-	}
-	if n := countRows(t, s); n != large {
-		t.Errorf("%d rows, want %d", n, large)
-	}
-}
-
-// Rows that leave no room in a transaction for what is accounted of them: all are written, and accounted for.
-func TestBatchThatFillsATransaction(t *testing.T) {
-	s := openState(t, t.TempDir(), Options{MaxLogSize: 1 << 20})
-	l := stalledLog(1)
-	l.db, l.usage.limit = s.requests.db, 1<<40
-	const perRow = 10 + 10 + 2 // what Badger counts beside key and value
-	var rows, bytes int64
-	for spare := range int64(80) {
-		left := l.db.handle.MaxBatchSize() - 25 - spare // of it, 25 are for the transaction itself
-		var batch []row
-		for range 2 {
-			buf := append([]byte(requestRows), record.NewID(nil, time.Now(), record.Random{})...)
-			key := len(buf)
-			buf = append(buf, make([]byte, left/2-perRow-int64(key))...)
-			batch = append(batch, row{buf: &buf, key: key, expires: time.Now().Add(time.Hour).Unix()})
-			rows, bytes = rows+1, bytes+int64(len(buf)+rowOverhead)
-		}
-		if written, err := l.commit(batch); err != nil || written != len(batch) {
-			t.Fatalf("with %d bytes to spare, %d of %d rows are written: %v", spare, written, len(batch), err)
-		}
-	}
-	stored, err := loadUsage(l.db.handle)
-	if n := int64(countRows(t, s)); err != nil || n != rows || l.usage.total != bytes || stored.total != bytes {
-		t.Errorf("%d rows of %d; %d bytes of %d are accounted for, %d on the disk, %v", n, rows, l.usage.total, bytes, stored.total, err)
-	}
+	return len(rows)
 }
 
 func TestRecordsWhileClosing(t *testing.T) {
@@ -305,23 +257,25 @@ func TestFailingLogTellsOnceAndRecovers(t *testing.T) {
 	log, lines := logged()
 	s := openState(t, t.TempDir(), Options{})
 	l := stalledLog(10)
-	l.log, l.db = log, s.requests.db
-	good := func() row {
-		l.record(exchange(time.Now()))
-		return <-l.queue
+	l.log, l.files = log, s.requests.files
+	write := func(records int, rest ...byte) {
+		for range records {
+			l.record(exchange(time.Now()))
+		}
+		b, _ := l.take(nil)
+		b.frames, b.records = append(b.frames, rest...), b.records+min(len(rest), 1)
+		l.write(&b)
 	}
-	refused := row{buf: new([]byte)} // Badger takes no empty key
-	mark := row{mark: make(chan struct{})}
-
-	l.write([]row{mark, refused, good()})
-	l.write([]row{good(), refused})
-	if n := strings.Count(lines.String(), "writing the request log failed"); n != 1 || l.dropped.Load() != 4 {
-		t.Errorf("told %d times, %d dropped, want 1 and 4:\n%s", n, l.dropped.Load(), lines)
+	write(0) // marks alone
+	write(1, []byte("no frame")...)
+	write(2, []byte("no frame")...)
+	if n := strings.Count(lines.String(), "writing the request log failed"); n != 1 || l.dropped.Load() != 5 {
+		t.Errorf("told %d times, %d dropped, want 1 and 5:\n%s", n, l.dropped.Load(), lines)
 	}
-	l.write([]row{good(), mark})
-	l.write([]row{good()})
-	if n := strings.Count(lines.String(), "written again"); n != 1 || l.dropped.Load() != 4 {
-		t.Errorf("told %d times, %d dropped, want 1 and 4:\n%s", n, l.dropped.Load(), lines)
+	write(1)
+	write(1)
+	if n := strings.Count(lines.String(), "written again"); n != 1 || l.dropped.Load() != 5 {
+		t.Errorf("told %d times, %d dropped, want 1 and 5:\n%s", n, l.dropped.Load(), lines)
 	}
 	if n := countRows(t, s); n != 2 {
 		t.Errorf("%d rows written, want the 2 of the batches that worked", n)
@@ -331,13 +285,8 @@ func TestFailingLogTellsOnceAndRecovers(t *testing.T) {
 func TestFlushHeedsTheContextAndTheEnd(t *testing.T) {
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
-	full := stalledLog(0)
-	if err := full.flush(canceled); !errors.Is(err, context.Canceled) {
-		t.Errorf("before a full queue: %v", err)
-	}
-	stalled := stalledLog(1)
-	if err := stalled.flush(canceled); !errors.Is(err, context.Canceled) {
-		t.Errorf("with a stalled committer: %v", err)
+	if err := stalledLog(1).flush(canceled); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a stalled writer: %v", err)
 	}
 	s := openState(t, t.TempDir(), Options{})
 	closeState(t, s)
@@ -357,11 +306,14 @@ func TestUnreadableRowDoesNotHideTheOthers(t *testing.T) {
 	s := openState(t, t.TempDir(), Options{Log: log})
 	good := exchange(time.Now())
 	s.Record(good)
-	err := s.requests.db.handle.Update(func(txn *badger.Txn) error { return txn.Set([]byte(requestRows+"req_zzz"), []byte{9}) })
-	if err != nil {
-		t.Fatal(err)
+	for _, id := range []string{"req_zzz", "req_zzy"} {
+		frame := append(requestlog.Begin(nil, id, math.MaxInt64), '9')
+		requestlog.Seal(frame)
+		if !s.requests.add(frame) {
+			t.Fatal("it was not taken")
+		}
 	}
-	all, err := s.Recent(context.Background(), 10, "")
+	all, err := s.Recent(context.Background(), 1, "")
 	if err != nil || len(all) != 1 || all[0].ID != good.ID {
 		t.Errorf("got %+v, %v", all, err)
 	}
@@ -373,21 +325,6 @@ func TestUnreadableRowDoesNotHideTheOthers(t *testing.T) {
 	}
 }
 
-func FuzzParseRow(f *testing.F) {
-	now := time.Unix(1_000_000, 0)
-	header := binary.BigEndian.AppendUint64([]byte{rowVersion}, 2_000_000)
-	f.Add(record.AppendJSON(header, exchange(now)))
-	f.Add(binary.BigEndian.AppendUint64([]byte{rowVersion}, 1_000_000))
-	f.Add([]byte{2, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Add([]byte{rowVersion})
-	f.Fuzz(func(t *testing.T, value []byte) {
-		r, err := parseRow(value, now)
-		if err == nil && r.ID == "" || err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNotFound) {
-			t.Fatalf("got %+v, %v", r, err)
-		}
-	})
-}
-
 // What the request path pays.
 func BenchmarkRecord(b *testing.B) {
 	l := stalledLog(1)
@@ -395,14 +332,14 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l.record(r)
-		l.recycle((<-l.queue).buf)
+		l.waiting.frames, l.waiting.records = l.waiting.frames[:0], 0
 	}
 	if l.dropped.Load() > 0 {
 		b.Fatal("records were dropped, which costs less")
 	}
 }
 
-// What a record costs altogether, commit included, with as many of them waiting as a burst leaves.
+// What a record costs altogether, the write included, with as many of them waiting as a burst leaves.
 func BenchmarkRecordAndCommit(b *testing.B) {
 	for _, burst := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprint(burst), func(b *testing.B) {

@@ -103,7 +103,7 @@ func restoreLedger(ctx context.Context, dir string, r io.Reader, space *spaceWat
 	if err != nil {
 		return damaged(err)
 	}
-	db, err := openDatabase(dir, space.bounds.memTable, ledgerTuning, space.log)
+	db, err := openDatabase(dir, space.bounds.memTable, space.log)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ type spaceWatch struct {
 	free    func(string) (uint64, error)
 	probe   func(string) error
 	log     *slog.Logger
-	merging func() uint64 // bytes that the databases may write by themselves; nil before they are open
+	merging func() uint64 // bytes that the database may write by itself; nil before it is open
 
 	requests, ledger gate
 	written          atomic.Int64 // bytes of commits since the last check
@@ -220,20 +220,17 @@ func (w *spaceWatch) makeRoom(need uint64) error {
 	return w.probe(w.folder)
 }
 
-// unflushed returns how many bytes of tables the databases will write when they are opened or closed: what is in the
-// logs of their memory tables.
+// unflushed returns how many bytes of tables the database will write when it is opened or closed: what is in the logs
+// of its memory tables.
 func unflushed(dir string) uint64 {
-	size, _ := allocated(filepath.Join(dir, "*", "*.mem"))
+	size, _ := allocated(filepath.Join(dir, ledgerFolder, "*.mem"))
 	return size
 }
 
-// unmerged returns how many bytes the databases may write when they are opened: beside unflushed, what they merge.
-func unmerged(dir string) (size uint64) {
-	for _, db := range []string{ledgerFolder, requestsFolder} {
-		all, largest := allocated(filepath.Join(dir, db, "*.sst"))
-		size += min(all, 12*largest)
-	}
-	return size + unflushed(dir)
+// unmerged returns how many bytes the database may write when it is opened: beside unflushed, what it merges.
+func unmerged(dir string) uint64 {
+	all, largest := allocated(filepath.Join(dir, ledgerFolder, "*.sst"))
+	return min(all, 12*largest) + unflushed(dir)
 }
 
 // allocated returns what the files take of the disk, and what the largest of them does.

@@ -122,15 +122,18 @@ func TestBrokenRequestLogIsSetAside(t *testing.T) {
 	digest := storeKey(t, s, "ci")
 	s.Record(exchange(time.Now()))
 	closeState(t, s)
-	damage(t, filepath.Join(dir, requestsFolder, "MANIFEST"))
+	folder := filepath.Join(dir, requestsFolder)
+	if err := errors.Join(os.RemoveAll(folder), os.WriteFile(folder, []byte("no folder"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 
 	log, lines := logged()
 	s = openState(t, dir, Options{Log: log})
 	if !strings.Contains(lines.String(), "level=ERROR") || !strings.Contains(lines.String(), "set aside") {
 		t.Errorf("nothing loud was logged: %s", lines)
 	}
-	if aside, _ := filepath.Glob(filepath.Join(dir, "requests.broken-*", "MANIFEST")); len(aside) != 1 {
-		t.Errorf("set aside: %q, want one folder", aside)
+	if aside, _ := filepath.Glob(filepath.Join(dir, "requests.broken-*")); len(aside) != 1 {
+		t.Errorf("set aside: %q, want one file", aside)
 	}
 	if id, ok := s.Lookup(&digest); !ok || id.Name != "ci" {
 		t.Errorf("the key is gone: %+v, %t", id, ok)

@@ -10,31 +10,28 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
-// makeTables makes a data folder with tables in both databases, and returns their names.
-func makeTables(t testing.TB, dir string) (ledger, log []string) {
+// makeTables makes a data folder with tables, and returns their names.
+func makeTables(t testing.TB, dir string) (ledger []string) {
 	t.Helper()
 	s := openState(t, dir, Options{})
 	for i := range 500 {
-		s.Record(exchange(time.Now()))
 		if err := s.Write(maps.All(map[string][]byte{fmt.Sprint("row/", i): make([]byte, 100)})); err != nil {
 			t.Fatal(err)
 		}
 	}
 	closeState(t, s)
 	ledger, _ = filepath.Glob(filepath.Join(dir, ledgerFolder, "*.sst"))
-	log, _ = filepath.Glob(filepath.Join(dir, requestsFolder, "*.sst"))
-	if len(ledger) == 0 || len(log) == 0 {
-		t.Fatalf("there are tables %q and %q", ledger, log)
+	if len(ledger) == 0 {
+		t.Fatal("there are no tables")
 	}
-	return ledger, log
+	return ledger
 }
 
-// Whatever becomes of a table, the log is set aside and the ledger says that it cannot be read.
+// Whatever becomes of a table, the ledger says that it cannot be read.
 func TestDamagedTables(t *testing.T) {
 	flip := func(b []byte, at int) []byte { b[at] ^= 0xff; return b }
 	for _, tt := range []struct {
@@ -61,13 +58,7 @@ func TestDamagedTables(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			ledger, log := makeTables(t, dir)
-			damageTable(t, log[0], tt.damage)
-			s := openState(t, dir, Options{})
-			if aside, _ := filepath.Glob(filepath.Join(dir, "requests.broken-*")); len(aside) != 1 {
-				t.Errorf("set aside: %q, want one folder", aside)
-			}
-			closeState(t, s)
+			ledger := makeTables(t, dir)
 			damageTable(t, ledger[0], tt.damage)
 			_, err := Open(dir, Options{Free: plenty, Ballast: -1})
 			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(ledger[0])) {
@@ -101,26 +92,20 @@ func damageTable(t *testing.T, name string, damage func([]byte) []byte) {
 // A table that was being made when the process was killed is in no manifest. It harms nobody.
 func TestUnfinishedTable(t *testing.T) {
 	dir := t.TempDir()
-	ledger, log := makeTables(t, dir)
-	for _, name := range []string{ledger[0], log[0]} {
-		unfinished := filepath.Join(filepath.Dir(name), "000999.sst")
-		if err := os.WriteFile(unfinished, make([]byte, 5000), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	ledger := makeTables(t, dir)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(ledger[0]), "000999.sst"), make([]byte, 5000), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	s := openState(t, dir, Options{})
 	if _, ok, err := s.Read("row/1"); !ok || err != nil {
 		t.Errorf("a row is there: %t, %v", ok, err)
-	}
-	if n := countRows(t, s); n != 500 {
-		t.Errorf("%d rows of the log are there", n)
 	}
 }
 
 // Without its manifest, all tables of a database would be removed.
 func TestTablesWithoutManifest(t *testing.T) {
 	dir := t.TempDir()
-	ledger, _ := makeTables(t, dir)
+	ledger := makeTables(t, dir)
 	if err := os.Remove(filepath.Join(dir, ledgerFolder, badger.ManifestFilename)); err != nil {
 		t.Fatal(err)
 	}

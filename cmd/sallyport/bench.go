@@ -74,18 +74,17 @@ func runBench(ctx context.Context, flags *benchFlags, out, logTo io.Writer) (err
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var ended sync.WaitGroup
-	defer ended.Wait()
-	defer stop()
 	ended.Go(func() { _ = serveHTTP(running, provider, demo.Handler(demo.Options{})) }) // what fails shows in the requests
 	b := &benching{benchFlags: flags, folder: folder, provider: provider.Addr().String(), secret: "bench_" + rand.Text()}
 	var report *benchReport
-	measured := errors.New("no gateway was started")
+	var measured error
 	err = serve(running, log, b.load, func(data, adm net.Addr) {
 		ended.Go(func() {
 			report, measured = b.measure(running, data.String(), adm.String())
 			stop()
 		})
 	})
+	stop() // serve may have ended by itself
 	ended.Wait()
 	if err = errors.Join(err, measured); err != nil {
 		return err
@@ -111,7 +110,7 @@ func (b *benching) load() (*config.Snapshot, error) {
 		return nil, err
 	}
 	s := *c
-	s.Listen, s.Admin, s.Data = "127.0.0.1:0", config.Admin{Listen: "127.0.0.1:0"}, b.folder
+	s.Listen, s.Admin, s.Data = "127.0.0.1:0", config.Admin{Listen: "127.0.0.1:0", Token: b.secret}, b.folder
 	s.Alerts, s.Trace, s.Drain.Delay = config.Alerts{}, config.Trace{}, 0
 	s.Keys = append(slices.Clone(c.Keys), config.Key{Name: "bench", Secret: b.secret})
 	moved := map[*config.Provider]*config.Provider{}
@@ -122,7 +121,7 @@ func (b *benching) load() (*config.Snapshot, error) {
 		if p.Format.String() == "openai" {
 			demo.Path = "/v1"
 		}
-		demo.Credential, demo.Credentials, demo.Query, demo.Headers = "", nil, "", nil
+		demo.Credentials, demo.Query, demo.Headers = nil, "", nil
 		demo.CA, demo.CAFile, demo.AllowPrivate = "", "", true
 		s.Providers[i], moved[p] = &demo, &demo
 	}

@@ -55,6 +55,7 @@ func (b *benching) ask(ctx context.Context, client *http.Client, url, body strin
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+b.secret)
+	r.Header.Set("Anthropic-Version", "2023-06-01") // which the others ignore
 	resp, err := client.Do(r)
 	if err != nil {
 		return err
