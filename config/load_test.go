@@ -260,8 +260,10 @@ func TestExample(t *testing.T) {
 	if len(s.Providers) != 5 || len(s.Names) != 6 || len(s.Keys) != 1 || len(s.Policies) < 1 {
 		t.Errorf("got %s", dump(s))
 	}
-	if !reflect.DeepEqual([]any{s.Ledger, s.Alerts, s.RequestLog, s.Disk}, []any{defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk()}) {
-		t.Errorf("the example says that these are the defaults: %+v, %+v, %+v, %+v", s.Ledger, s.Alerts, s.RequestLog, s.Disk)
+	if !reflect.DeepEqual(
+		[]any{s.Ledger, s.Alerts, s.RequestLog, s.Disk, s.Drain, s.Idempotency, s.Trace},
+		[]any{defaultLedger(), defaultAlerts(), defaultRequestLog(), defaultDisk(), defaultDrain(), defaultIdempotency(), defaultTrace()}) {
+		t.Errorf("the example says that these are the defaults: %s", dump(s))
 	}
 	// The commented policy must be right as well: it is what people will copy.
 	text, err := os.ReadFile("../policies.example.yaml")
@@ -282,8 +284,8 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(s.Policies); n != 3 || s.Policies[1].Name != "office-hours" || !s.Policies[1].Veto || !s.Policies[1].Grants.KV ||
-		!strings.HasSuffix(s.Policies[2].Path, "rule.js") {
+	if n := len(s.Policies); n != 5 || !s.Policies[2].Shadow || s.Policies[3].Percent != 5 || s.Policies[1].Name != "office-hours" || !s.Policies[1].Veto || !s.Policies[1].Grants.KV ||
+		!strings.HasSuffix(s.Policies[4].Path, "rule.js") {
 		t.Errorf("policies are %+v", s.Policies)
 	}
 	if !slices.Contains(asked, "OPENAI_API_KEY") {

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// compiling is how long make may take to build everything before it runs the demo.
+const compiling = 5 * time.Minute
+
 // TestDemo does what a newcomer does: types the README's first command, and pastes what it prints.
 func TestDemo(t *testing.T) {
 	log := &buffer{}
@@ -32,7 +35,7 @@ func TestDemo(t *testing.T) {
 		}
 	})
 	g := &gateway{t: t, log: log}
-	g.until("the demo is ready", func() bool { return strings.Contains(log.String(), "/plugins/") })
+	g.wait(compiling, "the demo is ready", func() bool { return strings.Contains(log.String(), "/plugins/") })
 	curls := regexp.MustCompile(`(?m)^ +curl (?:.*\\\n)*.*`).FindAllString(log.String(), -1)
 	if len(curls) != 3 {
 		t.Fatalf("it prints %d curl lines", len(curls))

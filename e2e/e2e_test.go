@@ -173,7 +173,13 @@ func (g *gateway) stop(signal syscall.Signal) {
 // until waits for something that the test cannot be told of.
 func (g *gateway) until(what string, done func() bool) {
 	g.t.Helper()
-	deadline := time.After(patience)
+	g.wait(patience, what, done)
+}
+
+// wait is until for what may take longer, or must not take so long.
+func (g *gateway) wait(most time.Duration, what string, done func() bool) {
+	g.t.Helper()
+	deadline := time.After(most)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {

@@ -29,7 +29,9 @@ func TestShadowTraceAndReplay(t *testing.T) {
 	if !strings.Contains(g.log.String(), "a shadow policy would have decided otherwise") {
 		t.Error("the log does not tell")
 	}
-	g.until("the decisions are written", func() bool { return !strings.Contains(grep(g.metrics(), `sallyport_trace_decisions_total{result="written"}`), "} 0") })
+	g.until("the decisions are written", func() bool {
+		return !strings.Contains(grep(g.metrics(), `sallyport_trace_decisions_total{result="written"}`), "} 0")
+	})
 	traced, err := os.ReadFile(filepath.Join(g.folder, "data", "traces", "00000001.jsonl"))
 	must(t, err)
 	if strings.Contains(string(traced), clientKey) || !strings.Contains(string(traced), `"policy":"default"`) {

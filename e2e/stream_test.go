@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// end is what lockstep sends last.
+const end = "END"
+
 // lockstep is a provider that sends its next event only when it is told to.
 func lockstep(t *testing.T) (s *httptest.Server, events chan string) {
 	events = make(chan string)
@@ -22,10 +25,15 @@ func lockstep(t *testing.T) (s *httptest.Server, events chan string) {
 			kind = "application/json"
 		}
 		w.Header().Set("Content-Type", kind)
-		for event := range events {
-			_, _ = io.WriteString(w, event)
-			_ = http.NewResponseController(w).Flush()
-			if strings.HasSuffix(event, "END") {
+		for {
+			select {
+			case event := <-events:
+				_, _ = io.WriteString(w, event)
+				_ = http.NewResponseController(w).Flush()
+				if event == end {
+					return
+				}
+			case <-r.Context().Done(): // the next event is another request's
 				return
 			}
 		}
@@ -47,38 +55,40 @@ keys:
   - {name: file, key: "${E2E_CLIENT_KEY}"}
 `
 
-// TestEventsArriveAsTheyAreSent checks that the client has every event before the provider sends the next one, in
-// every framing: the provider waits for the client.
+// TestEventsArriveAsTheyAreSent checks that the client has every event, from the first one with content on, before the
+// provider sends the next one, in every framing: the provider waits for the client. What opens a stream is held until
+// there is content, so that another step may answer, and then comes with it.
 func TestEventsArriveAsTheyAreSent(t *testing.T) {
 	s, events := lockstep(t)
 	g := start(t, lockstepConfig, map[string]string{"Provider": s.URL})
 	const contents = `{"contents":[{"parts":[{"text":"hi"}]}]}`
 	for name, stream := range map[string]struct {
 		path, body string
+		opening    string
 		events     []string
 	}{
-		"openai": {"/v1/chat/completions", `{"model":"chat","stream":true,"stream_options":{"include_usage":true},"messages":[]}`, []string{
+		"openai": {"/v1/chat/completions", `{"model":"chat","stream":true,"stream_options":{"include_usage":true},"messages":[]}`, "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n", []string{
 			"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n",
 			": a comment\n\n",
 			"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" + strings.Repeat("long ", 4000) + "\"}}]}\n\n",
 			"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
 			"data: [DONE]\n\n",
 		}},
-		"responses": {"/v1/responses", `{"model":"chat","stream":true,"input":""}`, []string{
-			"event: response.created\r\ndata: {\"type\":\"response.created\"}\r\n\r\n",
+		"responses": {"/v1/responses", `{"model":"chat","stream":true,"input":""}`, "event: response.created\r\ndata: {\"type\":\"response.created\"}\r\n\r\n", []string{
+			"event: response.output_text.delta\r\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\r\n\r\n",
 			"event: response.completed\r\ndata: {\"type\":\"response.completed\"}\r\n\r\n",
 		}},
-		"anthropic": {"/v1/messages", `{"model":"claude","max_tokens":1,"stream":true,"messages":[]}`, []string{
-			"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n",
+		"anthropic": {"/v1/messages", `{"model":"claude","max_tokens":1,"stream":true,"messages":[]}`, "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n", []string{
+			"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n",
 			"event: ping\ndata: {\"type\":\"ping\"}\n\n",
 			"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 		}},
-		"gemini": {"/v1beta/models/gemini:streamGenerateContent?alt=sse", contents, []string{
-			"data: {\"candidates\":[{\"content\":{}}]}\r\n\r\n",
+		"gemini": {"/v1beta/models/gemini:streamGenerateContent?alt=sse", contents, "data: {\"candidates\":[{\"content\":{}}]}\r\n\r\n", []string{
+			"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\r\n\r\n",
 			"data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\r\n\r\n",
 		}},
-		"gemini array": {"/v1beta/models/gemini:streamGenerateContent", contents, []string{
-			"[{\"candidates\":[{\"content\":{}}]}", "\n,\r\n{\"candidates\":[{\"finishReason\":\"STOP\"}]}", "\n]",
+		"gemini array": {"/v1beta/models/gemini:streamGenerateContent", contents, "[{\"candidates\":[{\"content\":{}}]}", []string{
+			",{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}", "\n,\r\n{\"candidates\":[{\"finishReason\":\"STOP\"}]}", "\n]",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,17 +100,28 @@ func TestEventsArriveAsTheyAreSent(t *testing.T) {
 				}
 				resp <- r
 			}()
-			events <- stream.events[0]
+			sends(t, events, stream.opening)
+			sends(t, events, stream.events[0])
 			r := <-resp
 			defer r.Body.Close()
 			body := bufio.NewReader(r.Body)
-			arrives(t, body, stream.events[0])
+			arrives(t, body, stream.opening+stream.events[0])
 			for _, event := range stream.events[1:] {
-				events <- event
+				sends(t, events, event)
 				arrives(t, body, event)
 			}
-			events <- "END" // behind the end of the stream; what comes of it is not this test's
+			sends(t, events, end) // behind the end of the stream; what comes of it is not this test's
 		})
+	}
+}
+
+// sends has the provider send an event, which has been asked by then.
+func sends(t *testing.T, events chan<- string, event string) {
+	t.Helper()
+	select {
+	case events <- event:
+	case <-time.After(patience):
+		t.Fatalf("the provider was not asked, and cannot send %.200q", event)
 	}
 }
 

@@ -19,8 +19,10 @@ func (t table) get(c *runtime.Call, stack []uint64) {
 		answer(stack, outputAll(c, id, buf, size))
 	case f.kind == abi.Named || !f.indexable(index):
 		answerCode(stack, abi.BadArgument)
+	case f.isInt():
+		answer(stack, outputNumber(c, id, index, buf, size))
 	default:
-		answer(stack, output(c, lookup(c, id, index), buf, size))
+		answer(stack, output(c, lookupText(c, id, index), buf, size))
 	}
 }
 
@@ -35,8 +37,8 @@ func (t table) getInt(c *runtime.Call, stack []uint64) {
 	if code != abi.OK || !f.isInt() || !f.indexable(index) {
 		return
 	}
-	if v := lookup(c, id, index); v.known {
-		stack[0] = uint64(v.number)
+	if n, ok := lookupNumber(c, id, index); ok {
+		stack[0] = uint64(n)
 	}
 }
 
@@ -58,11 +60,11 @@ func (t table) getNamed(c *runtime.Call, stack []uint64) {
 		answerCode(stack, abi.NotGranted)
 		return
 	}
-	var v value
+	var header []byte
 	if c.Request != nil && c.Request.Headers != nil {
-		v.bytes, _ = c.Request.Headers.Header(granted)
+		header, _ = c.Request.Headers.Header(granted)
 	}
-	answer(stack, output(c, v, buf, size))
+	answer(stack, outputBytes(c, header, buf, size))
 }
 
 // set is set(field, index, ptr, len) -> code.
@@ -116,26 +118,28 @@ func (t table) setInt(c *runtime.Call, stack []uint64) {
 	}
 }
 
-// output answers a value by the rule of the contract: its length, and if that is at most size, the value is at buf.
-func output(c *runtime.Call, v value, buf, size uint32) int32 {
+// output answers a text by the rule of the contract: its length, and if that is at most size, the text is at buf.
+func output(c *runtime.Call, t text, buf, size uint32) int32 {
 	switch {
-	case v.known:
-		return outputNumber(c, v.number, buf, size)
-	case v.label != nil:
-		return outputLabel(c, v.label, buf, size)
-	case v.text == "":
-		return outputBytes(c, v.bytes, buf, size)
-	case len(v.text) > int(size):
-		return int32(len(v.text))
-	case !c.WriteString(buf, v.text):
+	case t.label != nil:
+		return outputLabel(c, t.label, buf, size)
+	case t.string == "":
+		return outputBytes(c, t.bytes, buf, size)
+	case len(t.string) > int(size):
+		return int32(len(t.string))
+	case !c.WriteString(buf, t.string):
 		return int32(abi.BadArgument)
 	default:
-		return int32(len(v.text))
+		return int32(len(t.string))
 	}
 }
 
 // outputNumber writes in place: a buffer of its own would escape to the heap.
-func outputNumber(c *runtime.Call, n int64, buf, size uint32) int32 {
+func outputNumber(c *runtime.Call, id abi.FieldID, index int32, buf, size uint32) int32 {
+	n, known := lookupNumber(c, id, index)
+	if !known {
+		return int32(abi.Absent)
+	}
 	if size < 8 {
 		return 8
 	}

@@ -120,12 +120,12 @@ func random(c *runtime.Call, stack []uint64) {
 
 // readConfig is config(buf, cap) -> length.
 func readConfig(c *runtime.Call, stack []uint64) {
-	answer(stack, output(c, value{bytes: c.Config()}, word(stack, 0), word(stack, 1)))
+	answer(stack, outputBytes(c, c.Config(), word(stack, 0), word(stack, 1)))
 }
 
 // readScript is script(buf, cap) -> length.
 func readScript(c *runtime.Call, stack []uint64) {
-	answer(stack, output(c, value{bytes: c.Script()}, word(stack, 0), word(stack, 1)))
+	answer(stack, outputBytes(c, c.Script(), word(stack, 0), word(stack, 1)))
 }
 
 // digest is digest(ptr, len, out) -> code.

@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	stock "github.com/extism/go-sdk"
 	"pgregory.net/rapid"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
+	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
 
@@ -273,4 +275,56 @@ func BenchmarkDefault(b *testing.B) {
 			q.set.PriceResponse(&q.pricing)
 		}
 	})
+}
+
+// ofSteps is what a request comes to whose chain has so many steps; a plain alias is a chain of one.
+func (q *question) ofSteps(count int) *question {
+	c, price := q.strategic("weighted"), q.pricing
+	c.Steps, c.States, c.Tries = c.Steps[:count], c.States[:count], c.Tries[:count]
+	return &question{set: q.set, who: q.who, choice: *c, pricing: price}
+}
+
+// BenchmarkThreeHooks is what the built-in policy costs a request that one attempt answers, estimate aside: each hook once.
+// Beside it stands what Extism's own host takes to call three hooks that do nothing, before any of its messages is read.
+func BenchmarkThreeHooks(b *testing.B) {
+	q := newQuestion(b)
+	for name, steps := range map[string]int{"alias": 1, "chain of two": 2} {
+		b.Run(name, func(b *testing.B) {
+			q := q.ofSteps(steps)
+			if !q.ask() {
+				b.Fatal("a hook gave no verdict")
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				q.ask()
+			}
+		})
+	}
+	b.Run("stock go-sdk, empty", func(b *testing.B) {
+		plugin := loadStock(b)
+		b.ReportAllocs()
+		for b.Loop() {
+			for h := range abi.NumHooks {
+				if code, _, err := plugin.Call(h.String(), nil); code != abi.ReturnPass || err != nil {
+					b.Fatal(code, err)
+				}
+			}
+		}
+	})
+}
+
+// loadStock loads a guest of three empty hooks with Extism's own host.
+func loadStock(b *testing.B) *stock.Plugin {
+	b.Helper()
+	m := &w.Module{}
+	for h := range abi.NumHooks {
+		m.Hook(h.String(), w.I32Const(abi.ReturnPass))
+	}
+	manifest := stock.Manifest{Wasm: []stock.Wasm{stock.WasmData{Data: m.Bytes()}}}
+	plugin, err := stock.NewPlugin(b.Context(), manifest, stock.PluginConfig{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = plugin.Close(context.Background()) })
+	return plugin
 }

@@ -259,9 +259,7 @@ func (c *Call) end() {
 	c.lookups, c.searches, c.hostCalls, c.logLines, c.printed, c.zoneLoads = 0, 0, 0, 0, 0, 0
 	c.accesses, c.kvCalls, c.kvBytes = 0, 0, 0
 	c.digest = abi.Digest{}
-	if c.out.set|c.out.refused != 0 {
-		c.out = outputs{}
-	}
+	c.out.forget()
 	if c.session != nil {
 		c.session.Reset()
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,7 +31,6 @@ const (
 // what it takes is the guest's choice; a process can be killed, and its memory bounded.
 type compiler struct {
 	command func(ctx context.Context) *exec.Cmd
-	dir     string
 	limits  CompileLimits
 }
 
@@ -52,11 +50,7 @@ func newCompiler(o Options) (*compiler, error) {
 	if o.CacheDir == "" {
 		return nil, errors.New("a compiler in a process of its own needs a cache's folder to leave its work in")
 	}
-	dir, err := filepath.Abs(o.CacheDir)
-	if err != nil {
-		return nil, fmt.Errorf("finding the policy cache: %w", err)
-	}
-	c := &compiler{command: o.Compiler, dir: dir, limits: o.CompileLimits}
+	c := &compiler{command: o.Compiler, limits: o.CompileLimits}
 	if c.limits.Time == 0 {
 		c.limits.Time = DefaultCompileTime
 	}
@@ -73,9 +67,10 @@ var childEnvironment = [...]string{"GOMAXPROCS=1"}
 // maxSaid is how much of what a child says is read, in bytes.
 const maxSaid = 4 << 10
 
-// compile has a module compiled by a child. If it returns nil, the compiled code is in the cache.
-func (c *compiler) compile(ctx context.Context, pages uint32, wasm []byte) error {
-	header, err := json.Marshal(job{c.dir, pages, c.limits.Time, c.limits.Memory})
+// compile has a module compiled by a child. If it returns nil, the compiled code is in the folder. If not, the folder is
+// gone, with what a child may have left half-written.
+func (c *compiler) compile(ctx context.Context, folder string, pages uint32, wasm []byte) error {
+	header, err := json.Marshal(job{folder, pages, c.limits.Time, c.limits.Memory})
 	if err != nil {
 		return fmt.Errorf("telling the compiler what to do: %w", err)
 	}
@@ -90,7 +85,7 @@ func (c *compiler) compile(ctx context.Context, pages uint32, wasm []byte) error
 	if err = cmd.Run(); err == nil {
 		return nil
 	}
-	c.sweep()
+	_ = os.RemoveAll(folder) // what is left is in nobody's way
 	return c.explain(ctx, timed, err, string(reason.kept), string(last.kept))
 }
 
@@ -118,14 +113,6 @@ func isOutOfMemory(said string) bool {
 		}
 	}
 	return false
-}
-
-// sweep removes what a killed child left half-written. No other child runs: modules are compiled one by one.
-func (c *compiler) sweep() {
-	left, _ := filepath.Glob(filepath.Join(c.dir, "*", "*.tmp"))
-	for _, file := range left {
-		_ = os.Remove(file) // it is in nobody's way
-	}
 }
 
 // head keeps the beginning of what is written to it.

@@ -2,7 +2,9 @@ package runtime_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -48,7 +50,7 @@ func TestAChildCompiles(t *testing.T) {
 		if answer := set.Authenticate(authentication()); answer != abi.Given {
 			t.Errorf("answer %d", answer)
 		}
-		if files, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(files) != 1 {
+		if files, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*")); len(files) != 1 {
 			t.Errorf("the cache holds %v: this process did not use what the child compiled", files)
 		}
 	}
@@ -112,11 +114,12 @@ func TestACompilerThatFails(t *testing.T) {
 
 func TestNothingIsLeftOfACompilerThatFails(t *testing.T) {
 	dir := t.TempDir()
-	r := newRuntime(t, runtime.Options{CacheDir: dir, Compiler: shell("for d in " + dir + "/*; do echo half > $d/code.1.tmp; done; exit 1")})
+	made := filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256(authenticator())))
+	r := newRuntime(t, runtime.Options{CacheDir: dir, Compiler: shell("mkdir " + made + "; echo half > " + made + "/code.1.tmp; exit 1")})
 	if _, err := r.Load(t.Context(), []runtime.Policy{{Name: "p", Wasm: authenticator()}}); err == nil {
 		t.Error("it was loaded")
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(left) != 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 0 {
 		t.Errorf("it left %v", left)
 	}
 }

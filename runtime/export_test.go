@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 
+	"github.com/tetratelabs/wazero"
+
 	"github.com/sallyport-dev/sallyport/runtime/fuel"
 )
 
@@ -14,7 +16,8 @@ func (r *Runtime) CompileUnmetered(ctx context.Context, wasm []byte) error {
 	key := moduleKey{wasm: sha256.Sum256(wasm), memory: DefaultMemory}
 	m, _, p, err := r.check(key, wasm)
 	if err == nil {
-		err = m.build(ctx, r.config(key), withFuel(wasm), p)
+		m.cache = wazero.NewCompilationCache()
+		err = m.build(ctx, r.config(m), withFuel(wasm), p)
 	}
 	r.modules[key] = m
 	return err

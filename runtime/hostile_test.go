@@ -325,7 +325,7 @@ func TestACompileBombBesideANeighbour(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "longer than the 2s that are allowed") || took > 20*time.Second {
 		t.Errorf("after %s: error %v", took, err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*.tmp")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*.tmp")); len(left) > 0 {
 		t.Errorf("it left %v", left)
 	}
 }

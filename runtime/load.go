@@ -49,7 +49,21 @@ func (r *Runtime) Load(ctx context.Context, policies []Policy) (*Set, error) {
 		return nil, errors.Join(errs...)
 	}
 	r.startShadows(set.policies)
+	if err := r.cache.prune(r.current()); err != nil {
+		r.log.Warn("old compiled policies were not removed", "error", err)
+	}
 	return set, nil
+}
+
+// current are the folders of the code that policies need, also those of sets that are about to be closed.
+func (r *Runtime) current() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	folders := make(map[string]bool, len(r.modules))
+	for key := range r.modules {
+		folders[r.cache.folder(key)] = true
+	}
+	return folders
 }
 
 func (r *Runtime) isClosed() bool {

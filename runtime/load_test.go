@@ -224,7 +224,7 @@ func TestPoliciesAreDescribed(t *testing.T) {
 func TestCompiledCodeIsKeptOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	load(t, runtime.Options{CacheDir: dir}, runtime.Policy{Name: "p", Wasm: passes(abi.Authenticate)})
-	files, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
+	files, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*"))
 	if len(files) == 0 {
 		t.Error("the cache's folder is empty")
 	}

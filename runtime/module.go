@@ -28,13 +28,13 @@ type moduleKey struct {
 // pages is how many pages of memory an instance may have.
 func (k moduleKey) pages() uint32 { return uint32(k.memory / pageSize) }
 
-// module is a compiled guest, linked to its host functions. It has a wazero.Runtime of its own, which costs little
-// because all share the compiler's cache; so its imports are linked with the types that this guest declares, and
-// closing it leaves nothing behind.
+// module is a compiled guest, linked to its host functions. It has a wazero.Runtime and a compiler's cache of its own; so its
+// imports are linked with the types that this guest declares, and closing it leaves nothing behind.
 type module struct {
 	key       moduleKey
 	users     int // pools that hold it; guarded by Runtime.mu
 	size      int // of the bytes as they were given
+	cache     wazero.CompilationCache
 	runtime   wazero.Runtime
 	compiled  wazero.CompiledModule
 	hooks     []abi.Hook // exported ones
@@ -56,11 +56,14 @@ func (r *Runtime) newModule(ctx context.Context, key moduleKey, wasm []byte) (*m
 		return nil, err
 	}
 	if r.compiler != nil {
-		if err := r.compiler.compile(ctx, key.pages(), metered); err != nil {
+		if err := r.compiler.compile(ctx, r.cache.folder(key), key.pages(), metered); err != nil {
 			return nil, fmt.Errorf("compiling the module: %w", err)
 		}
 	}
-	if err := m.build(ctx, r.config(key), metered, plan); err != nil {
+	if m.cache, err = openCache(r.cache.folder(key)); err != nil {
+		return nil, err
+	}
+	if err := m.build(ctx, r.config(m), metered, plan); err != nil {
 		return nil, errors.Join(err, m.close(ctx))
 	}
 	return m, nil
@@ -91,8 +94,8 @@ func runtimeConfig(cache wazero.CompilationCache, pages uint32) wazero.RuntimeCo
 }
 
 // config is how a module is compiled, and run.
-func (r *Runtime) config(key moduleKey) wazero.RuntimeConfig {
-	return runtimeConfig(r.cache, key.pages()).WithCloseOnContextDone(r.unmetered)
+func (r *Runtime) config(m *module) wazero.RuntimeConfig {
+	return runtimeConfig(m.cache, m.key.pages()).WithCloseOnContextDone(r.unmetered)
 }
 
 func (m *module) build(ctx context.Context, config wazero.RuntimeConfig, metered []byte, p plan) error {
@@ -193,5 +196,5 @@ func (m *module) close(ctx context.Context) error {
 	if m.compiled != nil {
 		errs = append(errs, m.compiled.Close(ctx))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.cache.Close(ctx))...)
 }

@@ -12,8 +12,13 @@ type outputs struct {
 	set     outputSet // have a value
 	refused outputSet // had a value refused and got no good one since
 
+	own ownIdentity
+	plain
+}
+
+// plain is what is set beside an identity of the policy's own.
+type plain struct {
 	handle   int64
-	own      ownIdentity
 	status   int64
 	message  string
 	code     string
@@ -22,6 +27,18 @@ type outputs struct {
 	reason   string
 	cost     int64
 	portions [abi.NumDimensions]int64
+}
+
+// forget makes it what it was before the call. An identity of the policy's own is most of the memory, and rare.
+func (o *outputs) forget() {
+	touched := o.set | o.refused
+	if touched == 0 {
+		return
+	}
+	if touched&ownIdentityFields != 0 {
+		o.own = ownIdentity{}
+	}
+	o.set, o.refused, o.plain = 0, 0, plain{}
 }
 
 // outputSet is a set of output fields, a bit each.

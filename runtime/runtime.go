@@ -10,13 +10,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os/exec"
 	"sync"
 	"time"
-
-	"github.com/tetratelabs/wazero"
 
 	"github.com/sallyport-dev/sallyport/abi"
 )
@@ -39,6 +36,7 @@ type Options struct {
 	// bounds what that takes.
 	Compiler      func(ctx context.Context) *exec.Cmd
 	CompileLimits CompileLimits
+	CacheLimits   CacheLimits // of CacheDir, where one process is to remove what nobody needs: after each Load; the zero value: none
 
 	// Unmetered has guests run as they were built, so that the stack of one that traps names lines of its source where the
 	// module knows them. No fuel bounds them: what a guest does is ended after limits.time, recursion when the stack is full.
@@ -67,7 +65,7 @@ type Function struct {
 // Runtime holds what all sets of policies share: the compiled modules, the pools of instances and the compiler's
 // cache. Its methods may be called by several goroutines.
 type Runtime struct {
-	cache     wazero.CompilationCache
+	cache     cache
 	functions map[string]hostFunction // implemented or stubbed, by their names in abi.ModulePolicy
 	wasi      map[string]hostFunction
 	portable  map[string]hostFunction // nil: there is no portable tier
@@ -140,23 +138,12 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if r.compiler, err = newCompiler(o); err != nil {
 		return nil, err
 	}
-	if r.cache, err = openCache(o.CacheDir); err != nil {
+	if r.cache, err = newCache(o); err != nil {
 		return nil, err
 	}
 	r.closing, r.giveUp = context.WithCancel(context.WithoutCancel(ctx))
 	r.watchdog = newWatchdog(r.elapsed)
 	return r, nil
-}
-
-func openCache(dir string) (wazero.CompilationCache, error) {
-	if dir == "" {
-		return wazero.NewCompilationCache(), nil
-	}
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the policy cache: %w", err)
-	}
-	return cache, nil
 }
 
 // Close closes every pool and module, also those of sets that are still open: their hooks fail from then on.
@@ -179,7 +166,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	clear(r.pools)
 	clear(r.modules)
 	r.watchdog.close()
-	return errors.Join(append(errs, r.cache.Close(ctx))...)
+	return errors.Join(errs...)
 }
 
 // beginClosing has a Load that runs give up. It answers false if the runtime was closed before.

@@ -50,6 +50,9 @@ func (c *Call) takeSaid() string {
 
 // flushStreams logs what is left of both streams when a call ends.
 func (c *Call) flushStreams() {
+	if len(c.line)+len(c.said) == 0 {
+		return
+	}
 	c.flushLine(abi.LogInfo)
 	for line := range bytes.Lines(c.said) {
 		c.line = append(c.line, bytes.TrimSuffix(line, []byte("\n"))...)

@@ -12,8 +12,9 @@ var (
 	ownIdentityOnly = setOf(abi.FieldAllowName, abi.FieldAllowTeam, abi.FieldAllowModels, abi.FieldAllowExpires,
 		abi.FieldAllowLimits, abi.FieldAllowBudgetAmount, abi.FieldAllowBudgetPeriod, abi.FieldAllowBudgetTimezone,
 		abi.FieldAllowDefaultModel, abi.FieldAllowLabels)
-	allowing = setOf(abi.FieldAllowHandle, abi.FieldAllowID) | ownIdentityOnly
-	denying  = setOf(abi.FieldDenyStatus, abi.FieldDenyMessage, abi.FieldDenyCode)
+	ownIdentityFields = setOf(abi.FieldAllowID) | ownIdentityOnly
+	allowing          = setOf(abi.FieldAllowHandle) | ownIdentityFields
+	denying           = setOf(abi.FieldDenyStatus, abi.FieldDenyMessage, abi.FieldDenyCode)
 )
 
 // settle checks that what the guest set is a verdict, and writes it to where the caller finds it. The error says

@@ -88,6 +88,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	h.runtime, err = runtime.New(ctx, runtime.Options{
 		CacheDir: filepath.Join(first.Data, "policies"), Functions: h.functions(),
 		Portable: extism.New(), Log: log, Observer: observer{h.metrics}, Shadows: shadows{h.metrics}, Tracer: h.trace, Compiler: compiler,
+		CacheLimits: runtime.CacheLimits{Unused: runtime.DefaultCacheUnused, Bytes: runtime.DefaultCacheBytes},
 	})
 	if err != nil {
 		return nil, err
@@ -119,7 +120,7 @@ func (h *house) prepare(ctx context.Context, c *config.Snapshot, previous *gatew
 	if err != nil {
 		return nil, err
 	}
-	policies, err := readPolicies(c.Policies)
+	policies, err := readPolicies(ctx, c, h.log)
 	if err == nil {
 		err = checkManifests(c, policies)
 	}

@@ -27,7 +27,9 @@ func newPlugin() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	c.AddCommand(newPluginInit(), newPluginBuild(), newPluginTest(), newPluginBench(), newPluginInspect(), newPluginValidate(),
-		newPluginReplay())
+		newPluginReplay(), newPluginPush(), newPluginPull(), newPluginList(), newPluginKeygen(), newPluginSign(), newPluginVerify(),
+		newPluginLock(), newPluginOutdated(), newPluginUpdate(), newPluginApprove(), newPluginBundle(), newPluginImport(),
+		newPluginDiff(), newPluginTry())
 	return c
 }
 
@@ -46,6 +48,11 @@ func readPlugin(file string) (*plugin, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newPluginFrom(file, wasm)
+}
+
+// newPluginFrom looks into a module. file is what messages call it.
+func newPluginFrom(file string, wasm []byte) (*plugin, error) {
 	report, err := inspect.Module(wasm)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

@@ -1,8 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"os"
+	"log/slog"
 	"strings"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -13,11 +14,15 @@ import (
 )
 
 // readPolicies reads the modules of the configured policies.
-func readPolicies(configured []config.Policy) ([]runtime.Policy, error) {
-	all := make([]runtime.Policy, 0, len(configured))
-	for i := range configured {
-		p := &configured[i]
-		wasm, script, err := readModule(p)
+func readPolicies(ctx context.Context, c *config.Snapshot, log *slog.Logger) ([]runtime.Policy, error) {
+	modules, err := resolvePolicies(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]runtime.Policy, 0, len(c.Policies))
+	for i := range c.Policies {
+		p := &c.Policies[i]
+		wasm, script, err := readModule(p, modules[i].Content)
 		if err != nil {
 			return nil, fmt.Errorf("policy %q: %w", p.Name, err)
 		}
@@ -30,19 +35,17 @@ func readPolicies(configured []config.Policy) ([]runtime.Policy, error) {
 	return all, nil
 }
 
-// readModule reads a policy's module, and its script if it is one.
-func readModule(p *config.Policy) (wasm, script []byte, err error) {
+// readModule returns a policy's module, and its script if it is one. content is what it was resolved to.
+func readModule(p *config.Policy, content []byte) (wasm, script []byte, err error) {
 	switch {
 	case p.Builtin != "":
 		wasm, err = plugins.Builtin(p.Builtin)
 	case strings.HasSuffix(p.Path, config.ScriptSuffix):
-		if script, err = os.ReadFile(p.Path); err == nil {
-			wasm, err = plugins.JavaScript()
-		}
+		script = content
+		wasm, err = plugins.JavaScript()
 	default:
-		if wasm, err = os.ReadFile(p.Path); err == nil {
-			script, err = manifest.FindSection(wasm, manifest.ScriptSection)
-		}
+		wasm = content
+		script, err = manifest.FindSection(wasm, manifest.ScriptSection)
 	}
 	return wasm, script, err
 }

@@ -51,7 +51,7 @@ func newValidate() *cobra.Command {
 
 // tryPolicies loads the policies as a gateway would, and lets them go.
 func tryPolicies(ctx context.Context, c *config.Snapshot) ([]runtime.PolicyInfo, error) {
-	policies, err := readPolicies(c.Policies)
+	policies, err := readPolicies(ctx, c, slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = checkManifests(c, policies)
 	}

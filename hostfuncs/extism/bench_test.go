@@ -21,46 +21,61 @@ func reads() []byte {
 	})
 }
 
-// timed is a hook of a guest that is timed.
+// timed is a hook of a guest that is timed. It is granted one header, and its manifest names what else it reads.
 type timed struct {
-	name string
-	wasm func(t testing.TB) []byte
-	q    question
+	name   string
+	wasm   func(t testing.TB) []byte
+	q      question
+	inputs []string
 }
 
+// hooks are those of guests of stock PDKs and, for each question, of an assembled one that does nothing but read and answer:
+// what others take beyond that they spend by themselves.
 func hooks() []timed {
 	of := func(pdk string) func(t testing.TB) []byte { return func(t testing.TB) []byte { return build(t, pdk) } }
+	assembled := func(wasm []byte) func(t testing.TB) []byte { return func(testing.TB) []byte { return wasm } }
+	team, choice, price := withTeam("red"), full()[abi.ChooseStep], full()[abi.PriceResponse]
+	few, steps, money := []string{}, []string{"attempt", "step.provider"}, []string{"usage", "price"}
 	return []timed{
-		{"assembled", func(testing.TB) []byte { return reads() }, withTeam("red")},
-		{"assemblyscript", of("assemblyscript"), withTeam("red")},
-		{"go", of("go"), withTeam("red")},
-		{"go with encoding/json", of("go"), full()[abi.ChooseStep]},
+		{"authenticate/assembled", assembled(reads()), team, few},
+		{"authenticate/assemblyscript", of("assemblyscript"), team, few},
+		{"authenticate/go", of("go"), team, few},
+		{"choose_step/assembled", assembled(readsChoice()), choice, steps},
+		{"choose_step/assemblyscript", of("assemblyscript"), choice, steps},
+		{"choose_step/go with encoding|json", of("go"), choice, steps},
+		{"price_response/assemblyscript", of("assemblyscript"), price, money},
+		{"price_response/go with encoding|json", of("go"), price, money},
 	}
+}
+
+// policy is what a gateway loads, by its manifest and an operator who grants what it asks for.
+func (h timed) policy(t testing.TB) runtime.Policy {
+	t.Helper()
+	return runtime.Policy{Wasm: h.wasm(t), Grants: runtime.Grants{Inputs: []string{"request.headers.x-team"}}, Inputs: h.inputs}
 }
 
 // asking returns what asks a guest once on our host, as it is used by the gateway.
-func asking(t testing.TB, wasm []byte, q question) (ask func()) {
+func asking(t testing.TB, h timed) (ask func() abi.Answer) {
 	t.Helper()
-	set := loadWith(t, runtime.Policy{Wasm: wasm, Grants: everyGrant}, runtime.Options{Portable: extism.New()})
-	return func() {
-		if q.ask(set) != abi.Given {
-			t.Fatal("there was no verdict")
-		}
+	set := loadWith(t, h.policy(t), runtime.Options{Portable: extism.New()})
+	if answer := h.q.ask(set); answer != abi.Given {
+		t.Fatalf("answer %d, want a verdict", answer)
 	}
+	return func() abi.Answer { return h.q.ask(set) }
 }
 
 // BenchmarkHook asks the same of the same guests on our host and on Extism's own.
 func BenchmarkHook(b *testing.B) {
 	for _, h := range hooks() {
 		b.Run(h.name+"/sallyport", func(b *testing.B) {
-			ask := asking(b, h.wasm(b), h.q)
+			ask := asking(b, h)
 			b.ReportAllocs()
 			for b.Loop() {
 				ask()
 			}
 		})
 		b.Run(h.name+"/go-sdk", func(b *testing.B) {
-			host, message := loadStock(b, h.wasm(b), nil), messageOf(b, runtime.Policy{Grants: everyGrant}, h.q)
+			host, message := loadStock(b, h.wasm(b), nil), messageOf(b, h.policy(b), h.q)
 			b.ReportAllocs()
 			for b.Loop() {
 				if code, _, err := host.plugin.Call(h.q.hook().String(), message); code != 0 || err != nil {
@@ -76,7 +91,7 @@ func TestHooksLeaveLittleGarbage(t *testing.T) {
 	for _, h := range hooks() {
 		t.Run(h.name, func(t *testing.T) {
 			const warm, calls, bound = 3000, 1000, 2 << 10
-			ask := asking(t, h.wasm(t), h.q)
+			ask := asking(t, h)
 			for range warm { // a Go guest's heap grows to its size
 				ask()
 			}

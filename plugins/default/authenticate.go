@@ -10,17 +10,13 @@ import (
 // team's own authenticator can follow it; but one that was meant to be ours and is mistyped is known to fit nowhere,
 // and whoever typed it is told.
 func findKey(a *sallyport.Authentication) sallyport.Verdict {
-	shape := a.Shape()
-	if shape == sallyport.CredentialNone {
-		return sallyport.Pass
-	}
-	key, found, err := a.Lookup()
+	key, found, err := a.Lookup() // nothing is found where there is no credential
 	switch {
 	case err != nil:
 		return sallyport.Fail(err)
 	case found:
 		return admit(a, key)
-	case shape == sallyport.CredentialMistyped:
+	case a.Shape() == sallyport.CredentialMistyped:
 		return a.Deny(401, "The key is mistyped: its checksum does not fit.")
 	default:
 		return sallyport.Pass

@@ -1,6 +1,9 @@
 package main
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // candidates are the steps that may still be chosen: 1 where one may. It is what the gateway says is available, made
 // smaller step by step.
@@ -50,23 +53,28 @@ func (s candidates) nth(n int) int {
 	return -1
 }
 
-// keepLowest drops all but those of the lowest value.
-func keepLowest[T ~int64](s candidates, values []T) {
-	_, first := s.count()
-	if first < 0 {
-		return
-	}
-	lowest := values[first]
+// keepLowest drops all but those of the lowest value, and counts those that it keeps.
+func keepLowest[T ~int64](s candidates, values []T) (size, first int) {
+	lowest := T(math.MaxInt64)
 	for step, may := range s {
 		if may == 1 {
 			lowest = min(lowest, values[step])
 		}
 	}
-	for step := range s {
-		if values[step] != lowest {
+	first = -1
+	for step, may := range s {
+		switch {
+		case may == 0:
+		case values[step] != lowest:
 			s[step] = 0
+		default:
+			if size == 0 {
+				first = step
+			}
+			size++
 		}
 	}
+	return size, first
 }
 
 // keepLarger drops all but those that are known to have a larger context than a step.

@@ -25,12 +25,13 @@ func chooseFirst(c *sallyport.StepChoice) sallyport.Verdict {
 		return sallyport.Pass // there is no last error to stop with
 	case len(left) == 1:
 		return c.ChooseWithReason(first, "only one left")
+	default:
+		step, why, err := pick(c, left, size, first)
+		if err != nil {
+			return sallyport.Fail(err)
+		}
+		return c.ChooseWithReason(step, why)
 	}
-	step, why, err := pick(c, left)
-	if err != nil {
-		return sallyport.Fail(err)
-	}
-	return c.ChooseWithReason(step, why)
 }
 
 // chooseAfter chooses after an attempt that another one may make good.
@@ -56,10 +57,11 @@ func chooseAfter(c *sallyport.StepChoice, last sallyport.ErrorClass) sallyport.V
 			return c.ChooseWithReason(before, "retry")
 		}
 	}
-	if left.empty() {
+	size, first := left.count()
+	if size == 0 {
 		return c.StopWithReason("nothing left")
 	}
-	step, _, err := pick(c, left)
+	step, _, err := pick(c, left, size, first)
 	if err != nil {
 		return sallyport.Fail(err)
 	}

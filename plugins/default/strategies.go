@@ -8,7 +8,7 @@ import (
 )
 
 // pick picks a candidate, of which there is at least one, and says why. What a strategy does not look at is not read.
-func pick(c *sallyport.StepChoice, left candidates) (step int, why string, err error) {
+func pick(c *sallyport.StepChoice, left candidates, size, first int) (step int, why string, err error) {
 	strategy := c.Strategy()
 	if string(strategy) == "sticky" {
 		if affinity, ok := c.Affinity(); ok {
@@ -16,30 +16,39 @@ func pick(c *sallyport.StepChoice, left candidates) (step int, why string, err e
 			return step, why, nil
 		}
 	}
-	if size, first := left.count(); size == 1 {
+	if size == 1 {
 		return first, "only one left", nil
 	}
-	keepLowest(left, c.Priorities())
-	if size, first := left.count(); size == 1 {
+	if size, first := keepLowest(left, c.Priorities()); size == 1 {
 		return first, "priority", nil
 	}
-	why = "weighted"
 	weights := c.Weights()
 	switch string(strategy) {
 	case "latency":
-		why = "latency"
 		left.dropSpares(weights)
-		err = keepFaster(c, left, weights)
+		return pickFaster(c, left, weights)
 	case "cost":
-		why = "cost"
 		left.dropSpares(weights)
-		keepLowest(left, mixes(c))
+		if size, first := keepLowest(left, mixes(c)); size == 1 {
+			return first, "cost", nil
+		}
+		return pickByWeight(left, weights, "cost")
+	default:
+		return pickByWeight(left, weights, "weighted")
 	}
-	if size, first := left.count(); size == 1 || err != nil {
-		return first, why, err
-	}
+}
+
+func pickByWeight(left candidates, weights []int64, why string) (int, string, error) {
 	random, err := sallyport.RandomUint64()
 	return left.byWeight(weights, random), why, err
+}
+
+func pickFaster(c *sallyport.StepChoice, left candidates, weights []int64) (int, string, error) {
+	err := keepFaster(c, left, weights)
+	if size, first := left.count(); size == 1 || err != nil {
+		return first, "latency", err
+	}
+	return pickByWeight(left, weights, "latency")
 }
 
 // keepFaster draws two candidates and keeps the one that is expected to answer sooner, or both if they are alike. Always to

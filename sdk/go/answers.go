@@ -45,19 +45,27 @@ func (b *buffers) takeText(name string, answer int32) ([]byte, error) {
 	case answer < 0:
 		return nil, check(name, answer)
 	}
+	return b.cutText(int(answer)), nil
+}
+
+// cutText is what the host has just written to the buffer.
+func (b *buffers) cutText(length int) []byte {
 	begin := len(b.text)
-	b.text = b.text[:begin+int(answer)]
-	return b.text[begin:len(b.text):len(b.text)], nil
+	b.text = b.text[:begin+length]
+	return b.text[begin:len(b.text):len(b.text)]
 }
 
 // element reads a text, or an element of a list of them.
 func (b *buffers) element(field abi.Field, index int32) ([]byte, error) {
-	free := b.freeText(0)
+	free := b.text[len(b.text):cap(b.text)]
 	n := host.Get(field, index, free)
 	if int(n) > len(free) {
 		n = host.Get(field, index, b.freeText(int(n)))
 	}
-	return b.takeText(field.Name(), n)
+	if n < 0 {
+		return b.takeText(field.Name(), n)
+	}
+	return b.cutText(int(n)), nil
 }
 
 // named reads a text by its name.
@@ -94,7 +102,7 @@ func (b *buffers) freeInts(size int) []int64 {
 
 // list reads a whole list of numbers, nil if there is none.
 func (b *buffers) list(field abi.Field) []int64 {
-	free := b.freeInts(0)
+	free := b.ints[len(b.ints):cap(b.ints)]
 	n := host.GetInts(field, free)
 	if int(n) > 8*len(free) {
 		n = host.GetInts(field, b.freeInts(int(n)/8))
@@ -134,17 +142,12 @@ func number(field abi.Field) int64 {
 	return 0
 }
 
-// asMoney sees numbers as amounts, which have the same form.
-func asMoney(list []int64) []NanoUSD {
-	return unsafe.Slice((*NanoUSD)(unsafe.SliceData(list)), len(list))
-}
+// asMoney sees numbers as amounts, which have the same form. It is the header that is seen as another one: unsafe.Slice would
+// check the length, at the price of two calls.
+func asMoney(list []int64) []NanoUSD { return *(*[]NanoUSD)(unsafe.Pointer(&list)) }
 
 // asHealth sees numbers as states of steps, which have the same form.
-func asHealth(list []int64) []StepHealth {
-	return unsafe.Slice((*StepHealth)(unsafe.SliceData(list)), len(list))
-}
+func asHealth(list []int64) []StepHealth { return *(*[]StepHealth)(unsafe.Pointer(&list)) }
 
 // asNumbers sees amounts as numbers.
-func asNumbers(amounts []NanoUSD) []int64 {
-	return unsafe.Slice((*int64)(unsafe.SliceData(amounts)), len(amounts))
-}
+func asNumbers(amounts []NanoUSD) []int64 { return *(*[]int64)(unsafe.Pointer(&amounts)) }

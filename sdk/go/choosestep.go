@@ -98,14 +98,16 @@ func (*StepChoice) Stop() Verdict { return verdict(abi.FieldStop, host.SetInt(ab
 
 // ChooseWithReason is Choose with a reason for the record: up to 64 bytes of printable ASCII.
 func (c *StepChoice) ChooseWithReason(step int, reason string) Verdict {
-	w := writer{verdict: c.Choose(step)}
-	w.element(abi.FieldChoiceReason, 0, reason)
-	return w.verdict
+	if v := c.Choose(step); v != given {
+		return v
+	}
+	return verdict(abi.FieldChoiceReason, host.Set(abi.FieldChoiceReason, 0, reason))
 }
 
 // StopWithReason is Stop with a reason for the record.
 func (c *StepChoice) StopWithReason(reason string) Verdict {
-	w := writer{verdict: c.Stop()}
-	w.element(abi.FieldChoiceReason, 0, reason)
-	return w.verdict
+	if v := c.Stop(); v != given {
+		return v
+	}
+	return verdict(abi.FieldChoiceReason, host.Set(abi.FieldChoiceReason, 0, reason))
 }
