@@ -120,9 +120,9 @@ deps-zig: ## Zig from PyPI, for the policy in Zig
 	@[ -x .tools/zig/bin/python-zig ] || command -v zig >/dev/null || { echo "installing Zig"; \
 	  python3 -m venv .tools/zig && .tools/zig/bin/pip install --quiet --disable-pip-version-check ziglang==0.17.1; }
 
-deps-registry: ## Debian's docker-registry, for the tests of sharing
-	@command -v docker-registry >/dev/null || { echo "installing docker-registry"; \
-	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y docker-registry >/dev/null; }
+deps-registry: ## docker-registry and minisign from Debian, for the tests of sharing
+	@command -v docker-registry >/dev/null && command -v minisign >/dev/null || { echo "installing docker-registry and minisign"; \
+	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y docker-registry minisign >/dev/null; }
 
 deps-e2e: ## the official SDKs, from npm and PyPI, and curl
 	@command -v curl >/dev/null || { echo "installing curl"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y curl >/dev/null; }

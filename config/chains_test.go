@@ -90,7 +90,7 @@ func TestChainsTakeFailuresAsTheySay(t *testing.T) {
 func TestProblemsOfChains(t *testing.T) {
 	facts := []struct{ chain, want string }{
 		{"commit: now", `commit: must be one of first_content, complete`},
-		{"on_ambiguous: agin", `on_ambiguous: must be one of next, fail, same`},
+		{"on_ambiguous: repeat", `on_ambiguous: must be one of next, fail, same`},
 		{"on_context_length: fail", `on_context_length: must be one of next, pass`},
 		{"sticky: {by: key}", `sticky: belongs to the strategy sticky`},
 		{"strategy: sticky, sticky: {by: header}", `sticky: must name the header`},
