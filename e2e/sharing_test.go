@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
@@ -22,6 +23,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/wasmtest"
 )
 
 // TestSharingPage runs every block of docs/sharing.md that is marked as sh, in order and in one shell, as its reader would. What the
@@ -50,7 +54,7 @@ func TestSharingPage(t *testing.T) {
 	}
 	output, err := runPage(t, folder, bin, script.String())
 	if err != nil {
-		t.Fatalf("%v\n%s", err, output)
+		t.Fatalf("%v\n%s\n%s", err, output, logsIn(folder))
 	}
 	for i, b := range blocks {
 		_, printed, _ := strings.Cut(output, fmt.Sprintf("%s%d\n", blockMark, i))
@@ -61,6 +65,18 @@ func TestSharingPage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// logsIn returns the ends of all logs under a folder.
+func logsIn(folder string) string {
+	var all strings.Builder
+	_ = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, _ error) error { // what cannot be read is not shown
+		if text, err := os.ReadFile(path); err == nil && filepath.Ext(path) == ".log" {
+			fmt.Fprintf(&all, "%s:\n%s\n", path, text[max(0, len(text)-4096):])
+		}
+		return nil
+	})
+	return all.String()
 }
 
 // blockMark is printed before each block.
@@ -212,4 +228,164 @@ func writeCertificate(t *testing.T, certFile, keyFile string) {
 		must(t, pem.Encode(&b, block))
 		must(t, os.WriteFile(file, b.Bytes(), 0o600))
 	}
+}
+
+// sharedPolicy is a policy that team A publishes and a gateway of team B runs.
+type sharedPolicy struct {
+	*gateway
+	registry *dockerRegistry
+	author   string // team A's folder
+}
+
+// byAuthor runs a command in team A's folder.
+func (s *sharedPolicy) byAuthor(args ...string) string {
+	s.t.Helper()
+	c := s.exec(s.t.Context(), args...)
+	c.Dir = s.author
+	out, err := c.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("sallyport %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// publish publishes a version that refuses callers with a text, signed with a key; "" for nobody's. It returns its reference by digest.
+func (s *sharedPolicy) publish(version, text, key string) string {
+	s.t.Helper()
+	g := wasmtest.NewGuest()
+	g.Hook(abi.Authenticate.String(),
+		g.SetInt(abi.FieldDenyStatus, 0, http.StatusForbidden), g.Set(abi.FieldDenyMessage, 0, text), wasmtest.Verdict)
+	must(s.t, os.WriteFile(filepath.Join(s.author, "plain.wasm"), g.Bytes(), 0o600))
+	must(s.t, os.WriteFile(filepath.Join(s.author, "manifest.yaml"), []byte("name: closed\nversion: "+version+"\nhooks: [authenticate]\n"), 0o600))
+	s.byAuthor("plugin", "build", ".", "--wasm", "plain.wasm", "--out", "closed.wasm")
+	line := []string{"plugin", "push", "closed.wasm", s.registry.host + "/acme/closed:" + version}
+	if key != "" {
+		line = append(line, "--key", key)
+	}
+	_, rest, _ := strings.Cut(s.byAuthor(line...), "@sha256:")
+	digest, _, _ := strings.Cut(rest, "\n")
+	return "oci://" + s.registry.host + "/acme/closed@sha256:" + digest
+}
+
+// serves expects a caller whom no key lets in to be refused with a text.
+func (s *sharedPolicy) serves(text string) {
+	s.t.Helper()
+	if a := s.ask("somebody-elses-key", chatPath, hello("chat")); a.status != http.StatusForbidden || !strings.Contains(a.body, text) {
+		s.t.Errorf("want %q: %s", text, a)
+	}
+}
+
+// refuses changes the configuration and expects that it is refused for a reason, and that what served goes on. Then it is changed back.
+func (s *sharedPolicy) refuses(old, changed, reason string) {
+	s.t.Helper()
+	from := len(s.log.String())
+	s.edit(old, changed)
+	s.until("the log says "+reason, func() bool {
+		line := grep(s.log.String()[from:], "the old one keeps serving")
+		return strings.Contains(line, reason)
+	})
+	s.serves("closed by 1.0.0")
+	from = len(s.log.String())
+	s.edit(changed, old)
+	s.until("the good file is taken again", func() bool { return strings.Contains(s.log.String()[from:], "configuration changed") })
+}
+
+func startShared(t *testing.T) *sharedPolicy {
+	t.Helper()
+	u := newUpstream(t)
+	s := &sharedPolicy{registry: startRegistry(t, false), author: t.TempDir()}
+	rest := demoConfig + "trust:\n  - {name: team-a, key: \"{{.Author}}/team-a.pub\", names: [\"acme/*\"]}\n" +
+		"policies:\n  - {name: default, wasm: \"builtin:default\", grants: {identities: read}}\n" +
+		"  - {name: closed, wasm: \"oci://{{.Registry}}/acme/closed:1.0.0\"}\n# the end\n"
+	s.gateway = prepare(t, rest, map[string]string{"Provider": u.URL, "Author": s.author, "Registry": s.registry.host})
+	for _, name := range []string{"team-a", "stranger"} {
+		s.byAuthor("plugin", "keygen", "-o", name, "--no-password")
+	}
+	s.publish("1.0.0", "closed by 1.0.0", "team-a.key")
+	s.mustCommand("plugin", "lock")
+	s.run()
+	s.serves("closed by 1.0.0")
+	return s
+}
+
+// TestSharedPoliciesThatAreWrong: whatever is wrong with a shared policy, the gateway says why and goes on with what it had.
+func TestSharedPoliciesThatAreWrong(t *testing.T) {
+	s := startShared(t)
+	entry := "\n  - {name: another, wasm: \"%s\"}\n# the end"
+	for _, c := range []struct{ version, key, reason string }{
+		{"2.0.0", "", "is not signed"},
+		{"2.1.0", "stranger.key", "is signed by nobody who is trusted"},
+	} {
+		s.refuses("\n# the end", fmt.Sprintf(entry, s.publish(c.version, "never", c.key)), c.reason)
+	}
+	s.refuses("names: [\"acme/*\"]", "names: [\"acme/*\"], revoked: true", "is signed by a key that was revoked")
+	s.refuses("names: [\"acme/*\"]", "names: [\"umbrella/*\"]", "is signed by a key for other plugins")
+
+	s.publish("0.9.0", "closed by 0.9.0", "team-a.key")
+	s.refuses("closed:1.0.0", "closed:0.9.0", "run sallyport plugin lock")
+	if out, err := s.command("plugin", "update", "closed", "--to", "0.9.0", "--yes"); err == nil || !strings.Contains(out, "is older than what is locked") {
+		t.Errorf("a rollback: %v\n%s", err, out)
+	}
+
+	s.publish("1.0.0", "closed by somebody else", "team-a.key")
+	if out := s.mustCommand("plugin", "outdated"); !strings.Contains(out, "moved since it was locked") {
+		t.Errorf("a tag that was moved:\n%s", out)
+	}
+	must(t, os.RemoveAll(filepath.Join(s.folder, "data", "plugins")))
+	from := len(s.log.String())
+	s.edit("# the end", "# the real end")
+	s.until("it is taken from the registry again", func() bool { return strings.Contains(s.log.String()[from:], "from=registry") })
+	s.serves("closed by 1.0.0")
+}
+
+// TestSharedPolicyTamperedOnDisk: a copy in the cache that somebody changed is not loaded. While the registry is away the old policy
+// serves; when it is back the copy is replaced.
+func TestSharedPolicyTamperedOnDisk(t *testing.T) {
+	s := startShared(t)
+	copies, err := filepath.Glob(filepath.Join(s.folder, "data", "plugins", "blobs", "sha256", "*"))
+	must(t, err)
+	if len(copies) == 0 {
+		t.Fatal("the cache is empty")
+	}
+	for _, name := range copies {
+		content, err := os.ReadFile(name)
+		must(t, err)
+		content[len(content)/2] ^= 1
+		must(t, os.WriteFile(name, content, 0o600))
+	}
+	s.registry.stop()
+	s.edit("# the end", "# the first end")
+	s.until("the log says why", func() bool {
+		return strings.Contains(grep(s.log.String(), "the old one keeps serving"), "the copy in the cache was changed on disk")
+	})
+	s.serves("closed by 1.0.0")
+	s.registry.start()
+	s.edit("# the first end", "# the second end")
+	s.until("it is taken from the registry", func() bool { return strings.Contains(s.log.String(), "configuration changed") })
+	s.serves("closed by 1.0.0")
+}
+
+// TestPublishedByTheBuild: what make plugins-oci writes is a folder from which a gateway takes policies, signed by the key of the build.
+func TestPublishedByTheBuild(t *testing.T) {
+	path, err := filepath.Abs(binary(t))
+	must(t, err)
+	out := filepath.Join(t.TempDir(), "oci")
+	c := exec.CommandContext(t.Context(), "../plugins/oci.sh", out)
+	c.Env = append(os.Environ(), "SALLYPORT_BIN="+path, "EXAMPLES=policy-c")
+	if printed, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, printed)
+	}
+	u := newUpstream(t)
+	rest := demoConfig + "require_signature: true\ntrust:\n  - {name: the-build, key: \"{{.Out}}/signed-by.pub\", names: [\"*\"]}\n" +
+		"policies:\n  - {name: keys, wasm: \"dir://{{.Out}}/default@0.1.0\", grants: {identities: read}}\n" +
+		"  - {name: guests, wasm: \"dir://{{.Out}}/guest-pass@0.1.0\"}\n"
+	g := prepare(t, rest, map[string]string{"Provider": u.URL, "Out": out})
+	if printed := g.mustCommand("plugin", "lock"); !strings.Contains(printed, "signed by  the-build") {
+		t.Errorf("%s", printed)
+	}
+	g.run()
+	if a := g.ask(clientKey, chatPath, hello("chat")); a.status != http.StatusOK {
+		t.Errorf("a key of the file, by the built-in policy from the folder: %s", a)
+	}
+	g.log.expect(t, "signer=\"the-build (RW")
 }

@@ -53,7 +53,7 @@ func letKeysIn() []byte {
 func TestProofSwaps(t *testing.T) {
 	p := newTill(t)
 	g := prepare(t, tillConfig+swapConfig, map[string]string{"Provider": p.URL})
-	s := &swaps{gateway: g, client: callers(t, swapCallers), stop: make(chan struct{})}
+	s := &swaps{gateway: g, client: callers(t, swapCallers), stop: make(chan struct{}), version: 1}
 	g.drop("keys.wasm", letKeysIn())
 	g.drop("rule.wasm", s.rule(true))
 	g.run()
