@@ -17,7 +17,7 @@ GUEST   := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -build
 MODULES := . bench sdk/go plugins/default examples/policy-go examples/jwt examples/office-hours
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help build plugins run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench bench-quick bench-deps bench-go deps \
+.PHONY: help build plugins plugins-oci run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench bench-quick bench-deps bench-go deps \
   deps-policies deps-c deps-js deps-rust deps-as deps-zig deps-e2e deps-registry clean
 
 help: ## list the targets
@@ -31,6 +31,10 @@ plugins: ## the built-in policy, by the same Go toolchain, and what runs JavaScr
 	@[ -f plugins/dist/javascript.wasm ] || $(MAKE) --no-print-directory deps-js || true
 	@go run ./plugin/project/pack
 	@plugins/javascript/build.sh plugins/dist/javascript.wasm || [ "$${SALLYPORT_TOOLCHAINS:-}" != all ] && true || exit 1
+
+OCI ?= bin/plugins-oci
+plugins-oci: build deps-policies ## the built-in policy and the examples, signed, in a folder of the layout of OCI images
+	plugins/oci.sh $(OCI)
 
 run: build ## build everything and start the gateway with a demo provider
 	./bin/sallyport serve --demo
