@@ -18,6 +18,7 @@ trap 'rm -rf "$scratch"' EXIT
 [ ! -e "$out" ] || { echo "$out is there already: it is left as it is" >&2; exit 1; }
 mkdir -p "$out"
 trap '[ $? -eq 0 ] || rm -rf "$out"; rm -rf "$scratch"' EXIT # half of it is nothing to take policies from
+trap 'exit 1' INT TERM
 if [ -z "$key" ]; then
   "$sallyport" plugin keygen -o "$scratch/fresh" --no-password >/dev/null
   key=$scratch/fresh.key
