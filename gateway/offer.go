@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -87,12 +88,7 @@ func (x *exchange) tried(step *config.Step) bool {
 
 // silent reports whether the step's provider let this exchange wait in vain before.
 func (x *exchange) silent(step *config.Step) bool {
-	for _, p := range x.silents {
-		if p == step.Provider {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(x.silents, step.Provider)
 }
 
 // largerContext reports whether a step that was not tried yet takes longer prompts than this one.
@@ -107,12 +103,7 @@ func (x *exchange) largerContext(than *config.Step) bool {
 
 // anotherStep reports whether there is a step that was not tried yet.
 func (x *exchange) anotherStep() bool {
-	for _, tries := range x.choice.Tries {
-		if tries == 0 {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(x.choice.Tries, 0)
 }
 
 // worthWaiting is how long until a step that may be tried is no longer parked, where that is soon.
