@@ -177,9 +177,12 @@ func (l *Ledger) await(ctx context.Context, b *batch) error {
 	if b == nil {
 		return nil
 	}
+	l.mu.Lock()
+	done := b.wait()
+	l.mu.Unlock()
 	l.rouse()
 	select {
-	case <-b.done:
+	case <-done:
 	case <-ctx.Done():
 		return ctx.Err()
 	}

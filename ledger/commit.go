@@ -8,9 +8,9 @@ import (
 type batch struct {
 	number uint64
 	buf    []byte
-	done   chan struct{} // closed when it is written, or has failed
-	err    error         // why it failed; set before done is closed
-	ended  bool          // done is closed
+	done   chan struct{} // closed when it has ended; nil while nobody waits for that: most are written by who filled them
+	err    error         // why it failed; set before it ends
+	ended  bool          // it is written, or has failed
 }
 
 const (
@@ -44,9 +44,7 @@ func (l *Ledger) write(r *Reservation) *batch {
 func (l *Ledger) begin(number uint64) {
 	buf := l.spare
 	l.spare = nil
-	l.batches = append(l.batches, &batch{
-		number: number, buf: append(buf[:0], segmentVersion), done: make(chan struct{}),
-	})
+	l.batches = append(l.batches, &batch{number: number, buf: append(buf[:0], segmentVersion)})
 }
 
 // rouseLazily wakes the committer for settlements, if no reservation has taken them along meanwhile.
@@ -152,6 +150,19 @@ func (l *Ledger) tell(err error) {
 func (b *batch) end(err error) {
 	if !b.ended {
 		b.ended, b.err = true, err
-		close(b.done)
+		if b.done != nil {
+			close(b.done)
+		}
 	}
+}
+
+// wait returns what is closed when the batch has ended. The mutex is held.
+func (b *batch) wait() <-chan struct{} {
+	if b.done == nil {
+		b.done = make(chan struct{})
+		if b.ended {
+			close(b.done)
+		}
+	}
+	return b.done
 }

@@ -192,6 +192,8 @@ func (p *replaying) applyUsage(number uint64, e *Entry) error {
 // settleOpen books what the settings say for the attempts that a crash left open. Their providers may have billed
 // them, and nobody knows what.
 func (p *replaying) settleOpen() {
+	p.mu.Lock() // what is booked may be written before this ends
+	defer p.mu.Unlock()
 	booking, crashed := p.settings.Load().Crash, 0
 	for _, r := range p.order {
 		if r == nil {

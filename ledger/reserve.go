@@ -74,6 +74,10 @@ func (l *Ledger) Reserve(a *Admission, r *Reservation) (*Refusal, error) {
 	batch := l.hold(r)
 	lead := !l.writing // who comes first writes for all: that saves waking another goroutine
 	l.writing = true
+	var others <-chan struct{} // tells when others have written the batch
+	if !lead || batch != l.batches[0] {
+		others = batch.wait()
+	}
 	l.mu.Unlock()
 
 	if lead {
@@ -81,7 +85,9 @@ func (l *Ledger) Reserve(a *Admission, r *Reservation) (*Refusal, error) {
 			l.rouse()
 		}
 	}
-	<-batch.done
+	if others != nil {
+		<-others
+	}
 	if batch.err == nil {
 		return nil, nil
 	}
