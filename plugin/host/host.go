@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -48,10 +49,10 @@ type Host struct {
 	random  func([]byte)
 	meter   meter
 	log     *journal
-	now     time.Time
-	away    bool         // nothing can be stored or read
-	loaded  *runtime.Set // what was asked last: its instances serve the next case too
-	asVeto  bool         // of a replay: loaded asks for a veto
+	now     atomic.Pointer[time.Time] // what time it is in the case; the store looks at it by itself
+	away    bool                      // nothing can be stored or read
+	loaded  *runtime.Set              // what was asked last: its instances serve the next case too
+	asVeto  bool                      // of a replay: loaded asks for a veto
 }
 
 // patience is how long a call may take, and wait for an instance: how fast a machine is that does other things too is not
@@ -62,10 +63,11 @@ const defaultName = "policy"
 
 // Open makes a host. The policy is loaded by the first case, so that one may be about a configuration that it refuses.
 func Open(ctx context.Context, o Options) (_ *Host, err error) {
-	h := &Host{policy: o.Policy, log: &journal{}, now: cases.DefaultNow.Time(), random: count}
+	h := &Host{policy: o.Policy, log: &journal{}, random: count}
+	h.setClock(cases.DefaultNow.Time())
 	h.policy.Name = cmp.Or(h.policy.Name, defaultName)
 	h.policy.Limits.Time = patience
-	clock := func() time.Time { return h.now }
+	clock := func() time.Time { return *h.now.Load() }
 	if h.kv, err = kv.Open(ctx, kv.Options{Store: memory{}, Clock: clock}); err != nil {
 		return nil, fmt.Errorf("making a store for the policy: %w", err)
 	}
@@ -86,6 +88,9 @@ func Open(ctx context.Context, o Options) (_ *Host, err error) {
 	}
 	return h, nil
 }
+
+// setClock says what time it is from now on.
+func (h *Host) setClock(now time.Time) { h.now.Store(&now) }
 
 // count is what random numbers are here: 1, 2, 3, from 1 in each call.
 func count(b []byte) {
@@ -118,7 +123,7 @@ func (h *Host) Load(ctx context.Context, c *cases.Case) (runtime.PolicyInfo, err
 // Ask asks the question of a case, and returns everything that came of it. A policy that does not load, because it refuses
 // the case's configuration for instance, has failed.
 func (h *Host) Ask(ctx context.Context, c *cases.Case) (*cases.Outcome, error) {
-	h.now = c.Clock()
+	h.setClock(c.Clock())
 	h.log.take()
 	if err := h.load(ctx, c, c.Want.Fuel); err != nil {
 		lines, _ := h.log.take()

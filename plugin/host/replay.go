@@ -108,10 +108,10 @@ func (r *Replay) Explain(ctx context.Context, d *runtime.Decision) (string, erro
 
 func (r *Replay) ask(ctx context.Context, h *Host, run *replaying) (*cases.Outcome, error) {
 	d := run.decision
-	h.now = d.Time
+	h.setClock(d.Time)
 	for i := range d.Calls {
 		if d.Calls[i].Function == "now" {
-			h.now = unixMilli(d.Calls[i].Result)
+			h.setClock(unixMilli(d.Calls[i].Result))
 			break
 		}
 	}
