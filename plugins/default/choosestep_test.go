@@ -176,6 +176,23 @@ func TestSharesByWeight(t *testing.T) {
 	}
 }
 
+// Over time the shares are exact to one part in a hundred of each.
+func TestSharesAreExactOverTime(t *testing.T) {
+	const rounds = 400_000
+	c := hosttest.StepChoice{
+		Setting: seeded(8), Strategy: "weighted",
+		Steps: []hosttest.Step{{Weight: 70}, {Weight: 20}, {Weight: 10}}, States: []hosttest.StepState{up, up, up},
+	}
+	for i, count := range shares(t, c, rounds, nil) {
+		want := float64(rounds) * float64(c.Steps[i].Weight) / 100
+		off := float64(count)/want - 1
+		t.Logf("step %d: %d of %d, %+.2f %% off its share", i, count, rounds, 100*off)
+		if math.Abs(off) > 0.01 {
+			t.Errorf("step %d is more than 1 %% off its share", i)
+		}
+	}
+}
+
 func TestCost(t *testing.T) {
 	usd := func(input, output int64) []sallyport.NanoUSD {
 		return []sallyport.NanoUSD{sallyport.Input: sallyport.NanoUSD(input), sallyport.Output: sallyport.NanoUSD(output)}
