@@ -42,10 +42,10 @@ run: build ## build everything and start the gateway with a demo provider
 test: deps unit e2e ## every test; installs what it needs
 
 unit: build ## the tests of every Go module
-	for m in $(MODULES); do (cd $$m && echo "== $$m" && go test -shuffle=on ./...); done
+	for m in $(MODULES); do (cd $$m && echo "== $$m" && go test -timeout 30m -shuffle=on ./...); done
 
 e2e: build ## the real binary with the real clients
-	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e -count=1 -timeout 10m ./e2e/...
+	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e -count=1 -timeout 30m ./e2e/...
 
 check: fmt generate tidy lint vet race vuln clean-tree ## what people and CI run before a change lands
 
@@ -68,8 +68,8 @@ vet: build ## go vet in every module
 	go vet -tags poison ./gateway/...
 
 race: build deps-policies ## the main module's tests under the race detector, without those that only compile much
-	go test -race -short -shuffle=on ./...
-	go test -tags poison -short -shuffle=on ./gateway/...
+	go test -race -short -timeout 30m -shuffle=on ./...
+	go test -tags poison -short -timeout 30m -shuffle=on ./gateway/...
 
 vuln: $(TOOLS)/govulncheck ## known vulnerabilities in what is called
 	$(TOOLS)/govulncheck ./... || { code=$$?; [ $$code -ne 3 ] && echo "vulnerability database out of reach: not checked" && exit 0; exit $$code; }
