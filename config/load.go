@@ -45,6 +45,16 @@ func Find(explicit string) (string, error) {
 // Load reads a configuration file. env looks environment variables up, as os.LookupEnv does. What is wrong with the
 // content is returned as Problems, all of it at once; a file that cannot be read as the error of the file system.
 func Load(file string, env func(string) (string, bool)) (*Snapshot, error) {
+	return read(file, env, false)
+}
+
+// LoadSources is Load for those who only want to know where policies come from: what names a variable that is not set is left
+// out of the snapshot, unless it says just that. Everything else has to be right, as it has for Load.
+func LoadSources(file string, env func(string) (string, bool)) (*Snapshot, error) {
+	return read(file, env, true)
+}
+
+func read(file string, env func(string) (string, bool), onlySources bool) (*Snapshot, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
@@ -53,11 +63,13 @@ func Load(file string, env func(string) (string, bool)) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the folder of %s: %w", file, err)
 	}
-	return load(file, absolute, data, env)
+	l := newLoading(file, absolute, env)
+	l.onlySources = onlySources
+	return l.load(data)
 }
 
-// load turns the text of a file into a snapshot.
-func load(file, absolute string, data []byte, env func(string) (string, bool)) (*Snapshot, error) {
+// newLoading prepares the loading of a file.
+func newLoading(file, absolute string, env func(string) (string, bool)) *loading {
 	l := &loading{
 		file: file, folder: filepath.Dir(absolute), env: env, now: time.Now(),
 		providers: map[string]*Provider{}, providerNames: claims{}, modelNames: claims{}, teamNames: claims{}, teams: map[string]teamEntry{},
@@ -71,6 +83,11 @@ func load(file, absolute string, data []byte, env func(string) (string, bool)) (
 		},
 	}
 	l.catalogue = sync.OnceValue(l.embeddedCatalogue)
+	return l
+}
+
+// load turns the text of the file into a snapshot.
+func (l *loading) load(data []byte) (*Snapshot, error) {
 	if root := l.parse(data); root != nil {
 		l.root(value{l, root, ""})
 	}
@@ -83,10 +100,13 @@ func load(file, absolute string, data []byte, env func(string) (string, bool)) (
 
 // loading is the state of one Load.
 type loading struct {
-	file     string // as given
-	folder   string // that relative paths start from
-	env      func(string) (string, bool)
-	now      time.Time // of all of it
+	file   string // as given
+	folder string // that relative paths start from
+	env    func(string) (string, bool)
+	now    time.Time // of all of it
+
+	onlySources bool // see LoadSources
+
 	problems Problems
 	snapshot *Snapshot
 

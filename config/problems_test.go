@@ -11,7 +11,7 @@ import (
 // problemsOf loads a text and returns its problems as printed, one per line.
 func problemsOf(t testing.TB, text string, env ...string) string {
 	t.Helper()
-	_, err := load("p.yaml", t.TempDir()+"/p.yaml", []byte(text), environment(env...))
+	_, err := newLoading("p.yaml", t.TempDir()+"/p.yaml", environment(env...)).load([]byte(text))
 	if err == nil {
 		return ""
 	}
@@ -292,7 +292,7 @@ func FuzzLoad(f *testing.F) {
 	file := dir + "/p.yaml"
 	write(f, dir, "plugins/hours.wasm", "")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := load("p.yaml", file, []byte(text), environment("X", "1", "CI", "ci-0123456789abcdef", "TOKEN", "0123456789abcdef", "SECRET", "0123456789abcdef", "DEEPSEEK", "sk", "TZ", "UTC"))
+		s, err := newLoading("p.yaml", file, environment("X", "1", "CI", "ci-0123456789abcdef", "TOKEN", "0123456789abcdef", "SECRET", "0123456789abcdef", "DEEPSEEK", "sk", "TZ", "UTC")).load([]byte(text))
 		if (s == nil) == (err == nil) {
 			t.Fatalf("snapshot %v, error %v", s, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sallyport-dev/sallyport/plugin/trust"
@@ -86,6 +87,17 @@ func (l *loading) sourceFields() []field {
 		optional("require_lock", func(v value) { v.boolean(&s.Locked) }),
 		optional("registries", l.registries),
 	}
+}
+
+// sources are the fields of the file that say where policies come from, or where they are kept.
+var sources = [...]string{"data", "policy_dir", "trust", "require_signature", "require_lock", "registries", "policies"}
+
+// decidesSource says whether a value is part of what says where policies come from. What they are configured with is not.
+func (v value) decidesSource() bool {
+	top, rest, _ := strings.Cut(v.path, "[")
+	top, _, _ = strings.Cut(top, ".")
+	_, rest, _ = strings.Cut(rest, "].")
+	return slices.Contains(sources[:], top) && (top != "policies" || rest != "config" && !strings.HasPrefix(rest, "config.") && !strings.HasPrefix(rest, "config["))
 }
 
 func (l *loading) registries(v value) {

@@ -67,7 +67,7 @@ policies:
   - {name: d, wasm: ./x.wasm}
   - {name: e, wasm: "builtin:default"}
 `
-	s, err := load("p.yaml", filepath.Join(dir, "p.yaml"), []byte(text), environment())
+	s, err := newLoading("p.yaml", filepath.Join(dir, "p.yaml"), environment()).load([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,5 +183,45 @@ p.yaml:22: policies[8].wasm: names no version: write @VERSION or @sha256:… beh
 	}
 	if got := problemsOf(t, "version: 1\nregistries: [{host: a.b, ca_file: p.pem, plain_http: true}]\n"); !strings.Contains(got, "there is no file") {
 		t.Errorf("%s", got)
+	}
+}
+
+// Who only wants to know where policies come from needs none of the variables of everything else.
+func TestLoadSources(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`version: 1
+listen: "127.0.0.1:${PORT}"
+data: "${DATA}"
+admin: {token: "${TOKEN}"}
+providers: [{name: p, format: openai, base_url: "https://${HOST}/v1", api_keys: ["${A}", "${B}"]}]
+models: [{alias: m, provider: p, model: x, price: {input: "${PRICE}", output: 1}}]
+chains: [{name: c, retries: "${N}", steps: [{model: m}]}]
+keys: [{name: k, key: "${KEY}", models: [c], rpm: "${RPM}"}]
+policies:
+  - {name: a, wasm: "oci://${REGISTRY}/team/a:1", config: {url: "${URL}", list: ["${ITEM}"]}, limits: {fuel: 5000}, grants: {kv: own}}
+`)
+	s, err := LoadSources(file, environment("DATA", "/srv/data", "REGISTRY", "registry.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := s.Policies; s.Data != "/srv/data" || len(p) != 1 || p[0].Source != "oci://registry.example/team/a:1" || !p[0].Grants.KV {
+		t.Errorf("data %q, policies %+v", s.Data, p)
+	}
+	if _, err := LoadSources(file, environment()); err == nil || !strings.Contains(err.Error(), "DATA is not set") ||
+		!strings.Contains(err.Error(), "policies[0].wasm: the environment variable REGISTRY is not set") || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("without those that it needs: %v", err)
+	}
+	if _, err := Load(file, environment("DATA", "/srv/data", "REGISTRY", "registry.example")); err == nil || !strings.Contains(err.Error(), "ITEM is not set") {
+		t.Errorf("a gateway needs all of them: %v", err)
+	}
+	write("version: 1\nadmin: {token: \"${TOKEN}\", tokn: x}\nlisten: nowhere\n")
+	if _, err := LoadSources(file, environment()); err == nil || !strings.Contains(err.Error(), "tokn") || !strings.Contains(err.Error(), "listen") {
+		t.Errorf("what else is wrong is told: %v", err)
 	}
 }

@@ -104,11 +104,19 @@ func (v value) text() (string, bool) {
 		v.fail("must be text: put %s in quotes", v.written())
 		return "", false
 	}
-	expanded, wrong := expand(v.node.Value, v.load.env)
+	env, left := v.load.env, false
+	if v.load.onlySources && !v.decidesSource() {
+		env = func(name string) (string, bool) {
+			s, set := v.load.env(name)
+			left = left || !set
+			return s, true
+		}
+	}
+	expanded, wrong := expand(v.node.Value, env)
 	for _, message := range wrong {
 		v.fail("%s", message)
 	}
-	return expanded, len(wrong) == 0
+	return expanded, len(wrong) == 0 && !left
 }
 
 // plain reads a text that stands for a number, a time or a size.

@@ -365,16 +365,52 @@ func TestSharedPolicyTamperedOnDisk(t *testing.T) {
 	s.serves("closed by 1.0.0")
 }
 
-// TestPublishedByTheBuild: what make plugins-oci writes is a folder from which a gateway takes policies, signed by the key of the build.
+// TestPublishedByTheBuild: what make plugins-oci writes is a folder from which a gateway takes policies, signed by the key of the build,
+// which minisign confirms. Each says what it is, who made it and from what.
 func TestPublishedByTheBuild(t *testing.T) {
 	path, err := filepath.Abs(binary(t))
 	must(t, err)
-	out := filepath.Join(t.TempDir(), "oci")
-	c := exec.CommandContext(t.Context(), "../plugins/oci.sh", out)
-	c.Env = append(os.Environ(), "SALLYPORT_BIN="+path, "EXAMPLES=policy-c")
-	if printed, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, printed)
+	minisign, err := exec.LookPath("minisign")
+	if err != nil {
+		t.Fatal("Debian's minisign is not installed: make deps-registry")
 	}
+	folder := t.TempDir()
+	out := filepath.Join(folder, "oci")
+	run := func(environment []string, name string, args ...string) string {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), name, args...)
+		c.Env = append(os.Environ(), environment...)
+		if strings.HasPrefix(name, "/") {
+			c.Dir = folder
+		}
+		printed, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %q: %v\n%s", name, args, err, printed)
+		}
+		return string(printed)
+	}
+	key := filepath.Join(folder, "release")
+	run(nil, path, "plugin", "keygen", "-o", key, "--no-password")
+	run([]string{"SALLYPORT_BIN=" + path, "EXAMPLES=policy-c", "SALLYPORT_SIGNING_KEY=" + key + ".key"}, "../plugins/oci.sh", out)
+	for name, says := range map[string][]string{
+		"default": {"identities: read", `"finds the stored key that a credential belongs to"`, "built by    go1.", "tree/main/plugins/default"},
+		"guest-pass": {"Lets callers from the gateway's own machine in without a key", "built by ", "clang", "licence     MIT", "author      The Sallyport authors",
+			"source      https://github.com/sallyport-dev/sallyport/tree/main/examples/policy-c", "revision ", "no grants", "signer      release (RW"},
+	} {
+		ref := "dir://" + out + "/" + name + "@0.1.0"
+		must(t, os.WriteFile(filepath.Join(folder, "policies.yaml"),
+			[]byte("version: 1\ntrust:\n  - {name: release, key: "+out+"/signed-by.pub, names: [\"*\"]}\n"), 0o600))
+		printed := run(nil, path, "plugin", "inspect", ref)
+		for _, word := range says {
+			if !strings.Contains(printed, word) {
+				t.Errorf("inspect does not say %q:\n%s", word, printed)
+			}
+		}
+		run(nil, path, "plugin", "verify", ref, "--key", key+".pub")
+		run(nil, path, "plugin", "pull", ref)
+		run(nil, minisign, "-Vm", name+".wasm", "-p", filepath.Join(out, "signed-by.pub"))
+	}
+
 	u := newUpstream(t)
 	rest := demoConfig + "require_signature: true\ntrust:\n  - {name: the-build, key: \"{{.Out}}/signed-by.pub\", names: [\"*\"]}\n" +
 		"policies:\n  - {name: keys, wasm: \"dir://{{.Out}}/default@0.1.0\", grants: {identities: read}}\n" +

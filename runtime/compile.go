@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -17,7 +18,7 @@ import (
 
 // CompileLimits bound the process that compiles one module. Zero values mean the defaults.
 type CompileLimits struct {
-	Time   time.Duration // default DefaultCompileTime
+	Time   time.Duration // of a processor, rounded up to seconds; default DefaultCompileTime
 	Memory int64         // bytes beyond those that the process has when it begins; default DefaultCompileMemory
 }
 
@@ -26,6 +27,10 @@ const (
 	DefaultCompileTime   = 30 * time.Second
 	DefaultCompileMemory = 512 << 20
 )
+
+// compileShare is the least share of a processor that a child gets, as one by so much: it gives way to others, and on a
+// machine that starts a lot at once that is no fault of the module. The time on the clock ends a child that hangs.
+const compileShare = 10
 
 // compiler compiles modules in child processes, which fill the disk cache. wazero's compiler heeds no context, and
 // what it takes is the guest's choice; a process can be killed, and its memory bounded.
@@ -74,7 +79,7 @@ func (c *compiler) compile(ctx context.Context, folder string, pages uint32, was
 	if err != nil {
 		return fmt.Errorf("telling the compiler what to do: %w", err)
 	}
-	timed, cancel := context.WithTimeout(ctx, c.limits.Time)
+	timed, cancel := context.WithTimeout(ctx, compileShare*processorLimit(c.limits.Time))
 	defer cancel()
 	reason, last := &head{}, &head{}
 	cmd := c.command(timed)
@@ -86,6 +91,9 @@ func (c *compiler) compile(ctx context.Context, folder string, pages uint32, was
 		return nil
 	}
 	_ = os.RemoveAll(folder) // what is left is in nobody's way
+	if usedUp(cmd.ProcessState, c.limits.Time) {
+		return fmt.Errorf("it takes longer than the %s that are allowed", c.limits.Time)
+	}
 	return c.explain(ctx, timed, err, string(reason.kept), string(last.kept))
 }
 
@@ -95,7 +103,7 @@ func (c *compiler) explain(ctx, timed context.Context, err error, reason, last s
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case timed.Err() != nil:
-		return fmt.Errorf("it takes longer than the %s that are allowed", c.limits.Time)
+		return fmt.Errorf("it is not done after %s, of which %s of a processor are allowed", compileShare*processorLimit(c.limits.Time), c.limits.Time)
 	case isOutOfMemory(reason + last):
 		return fmt.Errorf("it takes more than the %d MiB of memory that are allowed", c.limits.Memory>>20)
 	case reason != "":
@@ -103,6 +111,21 @@ func (c *compiler) explain(ctx, timed context.Context, err error, reason, last s
 	default:
 		return fmt.Errorf("the compiler's process failed: %w: %s", err, onOneLine(last))
 	}
+}
+
+// processorLimit is a time in whole seconds, as the system bounds it.
+func processorLimit(t time.Duration) time.Duration {
+	return (t + time.Second - 1).Truncate(time.Second)
+}
+
+// usedUp reports whether the system ended a child for the time that it took of a processor. What it says that this was may
+// be a little less than what it went by.
+func usedUp(p *os.ProcessState, limit time.Duration) bool {
+	if p == nil {
+		return false
+	}
+	status, ok := p.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGKILL && p.UserTime()+p.SystemTime() > limit/10*9
 }
 
 // isOutOfMemory recognizes how Go's runtime, and wazero on it, say that the system gave them no more.

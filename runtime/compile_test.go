@@ -84,6 +84,24 @@ func TestCompilingIsBounded(t *testing.T) {
 	}
 }
 
+// What bounds compiling is the time of a processor: a child that had to wait for one is let finish.
+func TestACompilerThatHasToWait(t *testing.T) {
+	dir := t.TempDir()
+	waiting := func(ctx context.Context) *exec.Cmd {
+		c := compiler(ctx)
+		c.Args = append([]string{"/bin/sh", "-c", `sleep 0.2; exec "$0" "$@"`, c.Path}, c.Args[1:]...)
+		c.Path = "/bin/sh"
+		return c
+	}
+	limits := runtime.CompileLimits{Time: 100 * time.Millisecond}
+	r := newRuntime(t, runtime.Options{CacheDir: dir, Compiler: waiting, CompileLimits: limits})
+	set, err := r.Load(t.Context(), []runtime.Policy{{Name: "p", Wasm: authenticator(), Grants: runtime.Grants{Identities: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Close()
+}
+
 func TestACompilerThatFails(t *testing.T) {
 	t.Setenv("PROVIDER_KEY", "sk-secret")
 	for _, test := range []struct {

@@ -99,6 +99,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 		return nil, err
 	}
 	h.current.Store(v)
+	pruneShared(first, log)
 	h.idempotency = idempotency.New(idempotency.Options{Store: h.state})
 	h.gateway = gateway.New(gateway.Parts{
 		Log: log, Ledger: h.ledger, Recorder: recorder{h.state, h.metrics}, Idempotency: h.idempotency,
@@ -152,9 +153,13 @@ func (h *house) reload(ctx context.Context) {
 			h.alerts.Set(alertTarget(c))
 			h.trace.Set(traceSettings(c))
 			h.warnFixed(old.config, c)
+			pruneShared(c, h.log)
 			h.log.Info("configuration changed", "file", c.File, "policies", policyNames(next.set))
 			return
 		}
+	}
+	if ctx.Err() != nil {
+		return // the gateway ends, and nothing was refused
 	}
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		for _, p := range problems {

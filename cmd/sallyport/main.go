@@ -64,3 +64,13 @@ func loadConfig(file string) (*config.Snapshot, error) {
 	}
 	return config.Load(found, os.LookupEnv)
 }
+
+// loadSources loads the configuration for commands that work on where policies come from: whoever locks them need not have the
+// providers' credentials.
+func loadSources(file string) (*config.Snapshot, error) {
+	found, err := config.Find(file)
+	if err != nil {
+		return nil, err
+	}
+	return config.LoadSources(found, os.LookupEnv)
+}

@@ -129,17 +129,16 @@ func buildBinary(t *testing.T) string {
 func serveWith(t *testing.T, binary, provider, line string) (url string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policies.yaml")
-	address := anyAddress(t)
 	text := fmt.Sprintf(`version: 1
-listen: %s
+listen: 127.0.0.1:0
 data: ./data
-admin: {listen: "%s"}
+admin: {listen: "127.0.0.1:0"}
 providers: [{name: demo, format: openai, base_url: "%s/v1"}]
 models: [{alias: llama, provider: demo, model: demo-chat-1, price: {input: 0, output: 0}}]
 policies:
   - {name: default, wasm: "builtin:default", grants: {identities: read}}
   %s
-`, address, anyAddress(t), provider, line)
+`, provider, line)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -158,32 +157,22 @@ policies:
 			t.Logf("the gateway's log:\n%s", log.String())
 		}
 	})
-	url = "http://" + address
-	waitFor(t, url+"/health", &log)
-	return url
+	return "http://" + waitForAddress(t, &log)
 }
 
-func anyAddress(t *testing.T) string {
-	t.Helper()
-	address, err := freeAddress("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
-
-// waitFor waits until something answers.
-func waitFor(t *testing.T, url string, log *lockedBuffer) {
+// waitForAddress waits until a gateway says where it serves.
+func waitForAddress(t *testing.T, log *lockedBuffer) string {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
-		if response, err := http.Get(url); err == nil {
-			_ = response.Body.Close()
-			return
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-tick.C {
+		if _, rest, found := strings.Cut(log.String(), "msg=serving address="); found {
+			address, _, _ := strings.Cut(rest, " ")
+			return address
 		}
 	}
 	t.Fatalf("the gateway does not serve:\n%s", log.String())
+	return ""
 }
 
 func chat(t *testing.T, url, key string) (status int) {

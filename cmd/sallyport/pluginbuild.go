@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ func newPluginBuild() *cobra.Command {
 			"plugin. The same sources and the same toolchain always give the same file.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.Toolchain != "" && o.Wasm == "" {
+				return errors.New("--toolchain says what compiled the module of --wasm, and there is none")
+			}
 			if c.Flags().Changed("revision") {
 				o.Revision = &revision
 			}
@@ -51,6 +55,7 @@ func newPluginBuild() *cobra.Command {
 	f := c.Flags()
 	f.StringVarP(&o.Out, "out", "o", "", "the `file` to write (default NAME.wasm in the project's folder)")
 	f.StringVar(&o.Wasm, "wasm", "", "a module that something else compiled, in place of compiling: it gets the manifest alone")
+	f.StringVar(&o.Toolchain, "toolchain", "", "what compiled the module of --wasm, with its `version`")
 	f.StringVar(&revision, "revision", "", "the source's revision (default what git says)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-dev/sallyport/plugin/lock"
 	"github.com/sallyport-dev/sallyport/plugin/registry"
 )
 
@@ -33,7 +34,7 @@ func newPluginBundle() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("policy %q: %w", e.Name, err)
 			}
-			l.say("%s: %s, %d attachments", e.Name, ref, len(b.Attachments))
+			l.say("%s: %s, signatures: %d", e.Name, ref, len(lock.Signatures(b.Attachments)))
 			all = append(all, b)
 		}
 		if len(all) == 0 {
@@ -59,7 +60,7 @@ func newPluginImport() *cobra.Command {
 		}
 		for i := range all {
 			a := &all[i].Artifact
-			l.say("%s: %s, %d attachments", a.Name(), a.Ref, len(all[i].Attachments))
+			l.say("%s: %s, signatures: %d", a.Name(), a.Ref, len(lock.Signatures(all[i].Attachments)))
 		}
 		return nil
 	})

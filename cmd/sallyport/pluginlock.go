@@ -40,7 +40,7 @@ func lockCommand(c *cobra.Command, do func(l *locksmith, args []string) error) (
 	l := &locksmith{}
 	c.RunE = func(c *cobra.Command, args []string) (err error) {
 		l.c = c
-		if l.snapshot, err = loadConfig(flags.config); err != nil {
+		if l.snapshot, err = loadSources(flags.config); err != nil {
 			return err
 		}
 		if l.store, _, err = flags.open(c); err != nil {
@@ -333,7 +333,11 @@ func (l *locksmith) moveTo(w *lock.Want, version string) error {
 	} else if err != nil {
 		return fmt.Errorf("policy %q: %w", w.Name, err)
 	}
-	return lock.Replace(l.snapshot.File, []byte(strings.Replace(string(text), written, w.Reference, 1)))
+	if err := lock.Replace(l.snapshot.File, []byte(strings.Replace(string(text), written, w.Reference, 1))); err != nil {
+		return err
+	}
+	l.say("wrote %s", l.snapshot.File)
+	return nil
 }
 
 func newPluginOutdated() *cobra.Command {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
@@ -192,7 +193,7 @@ func TestSharingWithoutANetwork(t *testing.T) {
 	s.publish("1.2.0", "")
 	s.configure("1.2.0", "", "")
 	s.must(s.b, "plugin", "lock")
-	s.says("1 attachments", s.b, "plugin", "bundle", "all.tar")
+	s.says("signatures: 1", s.b, "plugin", "bundle", "all.tar")
 	s.registry.Close()
 	s.loads("") // from the cache
 
@@ -211,6 +212,35 @@ func TestSharingWithoutANetwork(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	s.refuses("no such file", other, "plugin", "import", "none.tar")
+}
+
+// What nobody has needed for long goes from the cache, and what is locked stays, however old it is.
+func TestWhatIsLockedStaysInTheCache(t *testing.T) {
+	s := newTeams(t)
+	s.must(s.a, "plugin", "keygen", "-o", "team-a", "--no-password")
+	s.publish("1.2.0", "")
+	s.configure("1.2.0", "", "")
+	s.must(s.b, "plugin", "lock")
+	s.publish("1.3.0", "")
+	s.must(s.b, "plugin", "pull", s.ref("1.3.0"))
+	cached, err := filepath.Glob(filepath.Join(s.b, "data", "plugins", "*", "*", "*"))
+	if err != nil || len(cached) == 0 {
+		t.Fatalf("nothing is cached: %v", err)
+	}
+	then := time.Now().Add(-2 * runtime.DefaultCacheUnused)
+	for _, name := range cached {
+		if err := os.Chtimes(name, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.registry.Close()
+	c, err := config.Load(filepath.Join(s.b, "policies.yaml"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pruneShared(c, slog.New(slog.DiscardHandler))
+	s.loads("")
+	s.refuses("is not in the cache", s.b, "plugin", "pull", s.ref("1.3.0"))
 }
 
 func TestPluginPullAndVerify(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-dev/sallyport/plugin/lock"
+	"github.com/sallyport-dev/sallyport/plugin/manifest"
 	"github.com/sallyport-dev/sallyport/plugin/project"
 	"github.com/sallyport-dev/sallyport/plugin/registry"
 	"github.com/sallyport-dev/sallyport/plugin/trust"
@@ -295,15 +297,32 @@ func keysOf(texts []string) (all trust.Policy, err error) {
 	return all, nil
 }
 
-// verifySource builds a project, and tells whether a policy is what came of it.
+// verifySource builds a project, and tells whether a policy is what came of it. The revision is the one that the policy says: the
+// same source is the same source in a folder that git knows nothing of.
 func verifySource(c *cobra.Command, v *lock.Version, dir string) error {
-	built, err := buildProject(c, dir, project.Options{})
+	var said manifest.Manifest
+	if v.Report != nil && v.Report.Manifest != nil {
+		said = *v.Report.Manifest
+	}
+	scratch, err := os.MkdirTemp("", "sallyport-verify-") // what is in the folder stays as it is
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(scratch) }() // what is left is in nobody's way
+	built, err := buildProject(c, dir, project.Options{Out: filepath.Join(scratch, "policy.wasm"), Revision: &said.Revision})
 	if err != nil {
 		return err
 	}
 	if digest := trust.Digest(built.Wasm); digest != v.Wasm {
-		return fmt.Errorf("%s is not what comes of %s: it has the digest %s, and the build %s", v.Reference, dir, v.Wasm, digest)
+		with := ""
+		if built.Manifest.Toolchain != said.Toolchain {
+			with = fmt.Sprintf("; it was built with %q, and this is %q", said.Toolchain, built.Manifest.Toolchain)
+		}
+		return fmt.Errorf("%s is not what comes of %s: it has the digest %s, and the build %s%s", v.Reference, dir, v.Wasm, digest, with)
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s comes from %s: both are %s\n", v.Reference, dir, v.Wasm)
-	return err
+	fmt.Fprintf(c.OutOrStdout(), "%s comes from %s: both are %s\n", v.Reference, dir, v.Wasm)
+	if here := project.Revision(c.Context(), dir); here != said.Revision {
+		fmt.Fprintf(c.OutOrStdout(), "  it says that its source is revision %s, and the folder is %s\n", cmp.Or(said.Revision, "none"), cmp.Or(here, "in no repository"))
+	}
+	return nil
 }

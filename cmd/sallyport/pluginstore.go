@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/plugin/lock"
 	"github.com/sallyport-dev/sallyport/plugin/registry"
+	"github.com/sallyport-dev/sallyport/runtime"
 )
 
 // storeOptions are how the registries of a configuration are asked. What was pulled is kept in its data folder.
@@ -89,6 +90,29 @@ func resolvePolicies(ctx context.Context, c *config.Snapshot, log *slog.Logger) 
 	return all, nil
 }
 
+// pruneShared removes from the cache of shared policies what has not been needed for long, as compiled code is. What is locked
+// stays, and what the configuration names by its digest.
+func pruneShared(c *config.Snapshot, log *slog.Logger) {
+	locked, err := lock.Read(c.LockFile())
+	if err == nil {
+		var needed []string
+		for i := range locked.Plugins {
+			needed = append(needed, locked.Plugins[i].Manifest)
+		}
+		for i := range c.Policies {
+			if ref, err := registry.ParseRef(c.Policies[i].Source); err == nil {
+				needed = append(needed, ref.Digest)
+			}
+		}
+		store := registry.New(storeOptions(c))
+		defer store.Close()
+		err = store.Prune(needed, registry.CacheLimits{Unused: runtime.DefaultCacheUnused, Bytes: runtime.DefaultCacheBytes})
+	}
+	if err != nil {
+		log.Warn("shared policies that nobody needs were not removed", "error", err)
+	}
+}
+
 // tellSource logs where a shared policy came from. Files of the operator's own are where they always were.
 func tellSource(log *slog.Logger, w *lock.Want, m *lock.Module) {
 	if w.File == "" {
@@ -137,7 +161,7 @@ func (f *storeFlags) add(c *cobra.Command) {
 // open returns a client of registries, and the configuration if there is one. A configuration that nobody asked for and that is
 // not right is left aside: whoever pulls a plugin need not have the gateway's environment.
 func (f *storeFlags) open(c *cobra.Command) (*registry.Client, *config.Snapshot, error) {
-	snapshot, err := loadConfig(f.config)
+	snapshot, err := loadSources(f.config)
 	switch {
 	case err == nil:
 	case f.config != "":

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/plugin/manifest"
@@ -171,7 +172,12 @@ func (r *Report) configuration(w *writer) {
 		w.line("%s", m.ConfigSchema)
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+	names := slices.Sorted(maps.Keys(schema.Properties))
+	width := entryWidth
+	for _, name := range names {
+		width = max(width, utf8.RuneCountInString(name))
+	}
+	for _, name := range names {
 		p := schema.Properties[name]
 		var words []string
 		if p.Type != nil {
@@ -189,7 +195,7 @@ func (r *Report) configuration(w *writer) {
 		if p.Description != "" {
 			text += ": " + p.Description
 		}
-		w.entry(name, text)
+		w.aligned(width, name, text)
 	}
 }
 
@@ -223,8 +229,13 @@ func (w *writer) list(title string, all []string) {
 	}
 }
 
-func (w *writer) entry(name, text string) {
-	fmt.Fprintf(w, "  %-11s %s\n", printable(name), printable(text))
+// entryWidth is the width of the names of entries.
+const entryWidth = 11
+
+func (w *writer) entry(name, text string) { w.aligned(entryWidth, name, text) }
+
+func (w *writer) aligned(width int, name, text string) {
+	fmt.Fprintf(w, "  %-*s %s\n", width, printable(name), printable(text))
 }
 
 // optional is an entry that is left out when there is nothing to say.

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ func Diff(old, next *Version) []Change {
 		if old.Report != nil && next.Report != nil {
 			d.reports(old.Report, next.Report)
 		}
+		d.code(old.Content, next.Content)
 		d.size(len(old.Content), len(next.Content))
 	}
 	if old.Signer != next.Signer {
@@ -113,6 +115,22 @@ func (d *differ) texts(old, next *Version) {
 	d.configuration(before.ConfigSchema, after.ConfigSchema)
 	if a, b := len(before.Cases()), len(after.Cases()); a != b {
 		d.say("self-test", b < a, "%d cases → %d cases", a, b)
+	}
+}
+
+// code says that something else runs, which nothing beside it need tell. What a plugin says of itself does not run.
+func (d *differ) code(old, next []byte) {
+	if len(old) == 0 || len(next) == 0 {
+		return // it is not at hand
+	}
+	if a, err := manifest.Strip(old); err == nil {
+		old = a
+	}
+	if b, err := manifest.Strip(next); err == nil {
+		next = b
+	}
+	if !bytes.Equal(old, next) {
+		d.say("code", false, "is not the same")
 	}
 }
 

@@ -60,6 +60,7 @@ func TestDiff(t *testing.T) {
 ! imports       now calls kv_get
   imports       no longer calls wasi_snapshot_preview1.fd_write
   memory        64 KiB to begin with → 128 KiB to begin with
+  code          is not the same
   size          @OLD@ bytes → @NEW@ bytes
 ! signer        was signed by team-a (RWa), is signed by nobody who is trusted
 `
@@ -71,6 +72,9 @@ func TestDiff(t *testing.T) {
 	if got := changesOf(t, old, old); got != "" {
 		t.Errorf("the same differs:\n%s", got)
 	}
+	if got := changesOf(t, embed(&a, `{"name": "x", "version": "1.0.0", "abi": 1}`), embed(&a, `{"name": "x", "version": "2.0.0", "abi": 1}`)); got != "  version       1.0.0 → 2.0.0\n" {
+		t.Errorf("the same code under another version:\n%s", got)
+	}
 	none := version(t, a.Bytes())
 	if got := changesOf(t, old, none); !strings.Contains(got, "name          office-hours → none") || !strings.Contains(got, "! contract      version 1 → version none") {
 		t.Errorf("without a manifest:\n%s", got)
@@ -79,7 +83,7 @@ func TestDiff(t *testing.T) {
 
 func TestDiffOfScripts(t *testing.T) {
 	got := changesOf(t, &Version{Wasm: digestA, Content: []byte("a")}, &Version{Wasm: digestB, Content: []byte("bbbb")})
-	if got != "! size          1 bytes → 4 bytes\n" {
+	if got != "  code          is not the same\n! size          1 bytes → 4 bytes\n" {
 		t.Errorf("%s", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,6 +174,13 @@ func TestResolve(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	stranger := key(t)
+	resigned := func(name, version, more string) func(b *bench) {
+		return func(b *bench) {
+			signature := signed(t, b.key, name, version, append(slices.Clone(b.wasm), more...))
+			clear(b.shelf.cached)
+			b.shelf.attached[b.entry.Manifest] = []registry.Attachment{Attachment(signature)}
+		}
+	}
 	for _, test := range []struct {
 		name  string
 		spoil func(b *bench)
@@ -200,6 +208,9 @@ func TestRefusals(t *testing.T) {
 		{"a revoked key", func(b *bench) { b.rules.Trust[0].Revoked = true }, trust.ErrRevoked, "team-a"},
 		{"a revoked key where none is needed", func(b *bench) { b.rules.Trust[0].Revoked, b.want.MustBeSigned = true, false }, trust.ErrRevoked, "team-a"},
 		{"a key for other plugins", func(b *bench) { b.rules.Trust[0].Names = []string{"quota"} }, trust.ErrNotAllowed, ""},
+		{"a signature of another name", resigned("quota", "1.2.0", ""), trust.ErrOtherName, "team-a signed quota, and this is office-hours"},
+		{"a signature of another version", resigned("office-hours", "1.1.0", ""), trust.ErrOtherVersion, "signed office-hours 1.1.0, and this is version 1.2.0"},
+		{"a signature of other content", resigned("office-hours", "1.2.0", "x"), trust.ErrOtherDigest, ""},
 		{"the registry is away, and no signature is at hand", func(b *bench) { clear(b.shelf.cached); b.shelf.away = registry.ErrAway }, registry.ErrAway, "reading its signatures"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -23,11 +23,12 @@ import (
 
 // Options say how to build.
 type Options struct {
-	Out      string                 // the file to write; "": NAME.wasm in the project's folder
-	Wasm     string                 // a module that something else built, in place of running a toolchain
-	Revision *string                // of the source; nil: what git says of the folder
-	Log      io.Writer              // what the toolchain says
-	Engine   func() ([]byte, error) // runs policies in JavaScript; nil: there is none
+	Out       string                 // the file to write; "": NAME.wasm in the project's folder
+	Wasm      string                 // a module that something else built, in place of running a toolchain
+	Toolchain string                 // what built Wasm; "": nobody says
+	Revision  *string                // of the source; nil: what git says of the folder
+	Log       io.Writer              // what the toolchain says
+	Engine    func() ([]byte, error) // runs policies in JavaScript; nil: there is none
 }
 
 // Built is a plugin that was built.
@@ -64,7 +65,7 @@ func Build(ctx context.Context, dir string, o Options) (*Built, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building %s: %w", dir, err)
 	}
-	m, wasm, err := seal(source, wasm, toolchain, revision(ctx, dir, o.Revision))
+	m, wasm, err := seal(source, wasm, toolchain, o.revision(ctx, dir))
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func Build(ctx context.Context, dir string, o Options) (*Built, error) {
 func compile(ctx context.Context, dir, scratch string, o Options) (wasm []byte, toolchain string, err error) {
 	if o.Wasm != "" {
 		wasm, err = os.ReadFile(o.Wasm)
-		return wasm, "", err
+		return wasm, o.Toolchain, err
 	}
 	l, err := languageOf(dir)
 	if err != nil {
@@ -230,11 +231,16 @@ func seal(source *document.Document, wasm []byte, toolchain, revision string) (*
 	return m, wasm, nil
 }
 
-// revision is the commit of the source, with a mark where files differ from it; "" outside of a repository.
-func revision(ctx context.Context, dir string, given *string) string {
-	if given != nil {
-		return *given
+// revision is what the manifest says of the source.
+func (o *Options) revision(ctx context.Context, dir string) string {
+	if o.Revision != nil {
+		return *o.Revision
 	}
+	return Revision(ctx, dir)
+}
+
+// Revision is the commit of the source in a folder, with a mark where files differ from it; "" outside of a repository.
+func Revision(ctx context.Context, dir string) string {
 	git := func(args ...string) (string, bool) {
 		c := exec.CommandContext(ctx, "git", args...)
 		c.Dir = dir

@@ -22,6 +22,7 @@ func (c *cache) get(d Descriptor) ([]byte, error) {
 	content, err := c.read(d.Digest, max(d.Size, 0))
 	switch {
 	case err == nil && int64(len(content)) == d.Size:
+		c.need(d.Digest)
 		return content, nil
 	case err == nil:
 		return nil, fmt.Errorf("%w: %s is %d bytes and was said to be %d", ErrDigest, d.Digest, len(content), d.Size)
@@ -56,6 +57,7 @@ func (c *cache) manifest(digest string) (Descriptor, error) {
 	if err != nil {
 		return Descriptor{}, err
 	}
+	c.need(digest)
 	return Descriptor{MediaType: image.mediaType(), Digest: digest, Size: int64(len(content)), ArtifactType: image.ArtifactType}, nil
 }
 

@@ -188,9 +188,9 @@ func (r Ref) version() (string, error) {
 	case r.Tag != "":
 		return r.Tag, nil
 	case r.Scheme == SchemeDir:
-		return "", fmt.Errorf("%s names no version: write @VERSION or @sha256:… behind it", r)
+		return "", errors.New("it names no version: write @VERSION or @sha256:… behind it")
 	default:
-		return "", fmt.Errorf("%s names no version: write :VERSION or @sha256:… behind it", r)
+		return "", errors.New("it names no version: write :VERSION or @sha256:… behind it")
 	}
 }
 

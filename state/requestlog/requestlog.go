@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // Options are the settings of a Log.
@@ -238,19 +239,36 @@ func (l *Log) ready(frames []byte) error {
 	return l.begin()
 }
 
-// open opens the last file for appending, if that was not done yet.
+// open opens the last file for appending, if that was not done yet. If somebody has removed it, the error is
+// os.ErrNotExist, also while it is open: nobody would ever read what is written to it.
 func (l *Log) open() (err error) {
 	if l.tail == nil {
 		l.tail, err = os.OpenFile(l.path(l.files[len(l.files)-1].number), os.O_WRONLY|os.O_APPEND, 0)
+		return err
 	}
-	return err
+	info, err := l.tail.Stat()
+	if err != nil {
+		return fmt.Errorf("looking at the log's last file: %w", err)
+	}
+	if links, ok := info.Sys().(*syscall.Stat_t); ok && links.Nlink == 0 {
+		return os.ErrNotExist
+	}
+	return nil
 }
 
-// begin begins a new file. After an error the next try has another name.
+// begin begins a new file, and makes the folder anew if somebody has removed it. After an error the next try has another name.
 func (l *Log) begin() error {
 	number := l.next
 	l.next++
-	tail, err := os.OpenFile(l.path(number), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	create := func() (*os.File, error) {
+		return os.OpenFile(l.path(number), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	}
+	tail, err := create()
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(l.dir, 0o700); err == nil {
+			tail, err = create()
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("beginning a file of the log: %w", err)
 	}
@@ -272,6 +290,8 @@ func (l *Log) seal() (err error) {
 		if l.write(end, f.size) == nil {
 			f.size += int64(len(end))
 		}
+	}
+	if l.tail != nil {
 		err = l.tail.Close()
 	}
 	l.tail, f.sealed = nil, true

@@ -342,6 +342,36 @@ func TestFailedWrite(t *testing.T) {
 	}
 }
 
+// Who removes the folder, or the file that is written to, loses what was in it, and nothing that comes after.
+func TestRemovedWhileOpen(t *testing.T) {
+	for name, remove := range map[string]func(l *Log) error{
+		"the folder":         func(l *Log) error { return os.RemoveAll(l.dir) },
+		"the folder above":   func(l *Log) error { return os.RemoveAll(filepath.Dir(l.dir)) },
+		"the last file":      func(l *Log) error { return os.Remove(l.path(l.files[len(l.files)-1].number)) },
+		"what it has so far": func(l *Log) error { return errors.Join(os.RemoveAll(l.dir), os.Mkdir(l.dir, 0o700)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data", "requests")
+			l := opened(t, dir, Options{})
+			fill(t, l, 0, 3)
+			if err := remove(l); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, l, 3, 5)
+			want := []string{key(4), key(3)}
+			for range 2 { // while it is open, and when it is opened again
+				if got := keys(t, l, 0); !slices.Equal(got, want) {
+					t.Errorf("got %q, want %q", got, want)
+				}
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				l = opened(t, dir, Options{})
+			}
+		})
+	}
+}
+
 // A file that cannot be begun is one batch lost, not the log.
 func TestNextFileIsTaken(t *testing.T) {
 	dir := t.TempDir()
