@@ -158,18 +158,30 @@ func (b *bench) wrk(t *target, body string, long time.Duration) (*loaded, error)
 	return r, err
 }
 
-// latency measures how long answers take at a fixed rate.
+// latency measures how long answers take at a fixed rate, and what they cost then. All targets are asked equally often, so
+// that they are woken and preempted by their peers equally often too; with as many requests as they can take, the slower
+// of two is preempted at nearly each of its writes, and the faster one finds the next request there already.
 func (b *bench) latency(targets []target) error {
 	const scenario = "open loop"
 	body := chatBody(1 << 10)
 	return b.interleaved(scenario, targets, func(t *target) error {
+		before, err := t.cpu()
+		if err != nil {
+			return err
+		}
+		profiled := b.profile(scenario, t)
 		took, err := openLoop(t.address, body, b.rate, b.run)
+		if err = errors.Join(err, <-profiled); err != nil {
+			return err
+		}
+		after, err := t.cpu()
 		if err != nil {
 			return err
 		}
 		if t.gateway != nil {
 			t.gateway.answers += int64(len(took))
 		}
+		b.note(scenario, cpuFigure(1), t.name, float64((after-before).Nanoseconds())/1e3/float64(len(took)))
 		for _, q := range []struct {
 			name string
 			q    float64

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -28,29 +27,26 @@ func newKey() *cobra.Command {
 	return c
 }
 
-// outputFlags are the flags of every command that reaches a gateway or its data folder.
-type outputFlags struct {
-	config string
-	json   bool
-}
-
-func (o *outputFlags) add(c *cobra.Command) {
-	addConfigFlag(c, &o.config)
-	c.Flags().BoolVar(&o.json, "json", false, "print JSON")
-}
-
 // keyFlags are the flags of what people choose for a key.
 type keyFlags struct {
 	terms                       termsFlags
 	team, defaultModel, expires string
 }
 
-func (k *keyFlags) add(c *cobra.Command) {
+// add adds the flags. Before the command runs, take is given what they say.
+func (k *keyFlags) add(c *cobra.Command, take func(*admin.KeyChange) error) {
 	f := c.Flags()
 	f.StringVar(&k.team, "team", "", "the `team` that it belongs to")
 	f.StringVar(&k.defaultModel, "default-model", "", "the `model` for requests that name none")
 	f.StringVar(&k.expires, "expires", "", "the `date` after which it is refused, as 2027-01-01 or RFC 3339 (default never)")
 	k.terms.add(c)
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		change, err := k.change(c)
+		if err != nil {
+			return err
+		}
+		return take(&change)
+	}
 }
 
 // never is what --expires takes to take an expiry away.
@@ -87,78 +83,56 @@ func parseExpiry(text string) (time.Time, error) {
 }
 
 func newKeyCreate() *cobra.Command {
-	var out outputFlags
 	var flags keyFlags
+	var k identity.Key // as it is wished for
 	var name, prefix string
-	c := &cobra.Command{
+	c := visiting(&cobra.Command{
 		Use:   "create --name NAME",
 		Short: "Make a key; its secret is shown this once",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			change, err := flags.change(c)
-			if err != nil {
-				return err
-			}
-			var k identity.Key
-			if err := change.Apply(&k); err != nil {
-				return err
-			}
-			wish := identity.Wish{
-				Name: name, Prefix: prefix, Team: k.Team, Models: k.Models, Expires: k.Expires,
-				DefaultModel: k.DefaultModel, Labels: k.Labels, Limits: k.Limits, Budgets: k.Budgets,
-			}
-			return withControl(c, out.config, func(ctl *control) error {
-				key, secret, err := ctl.Issue(c.Context(), wish)
-				if err != nil {
-					return err
-				}
-				return printIssued(c.OutOrStdout(), out.json, &key, secret, "")
-			})
-		},
-	}
-	out.add(c)
+	}, func(v *visit) error {
+		key, secret, err := v.Issue(v.Context(), identity.Wish{
+			Name: name, Prefix: prefix, Team: k.Team, Models: k.Models, Expires: k.Expires,
+			DefaultModel: k.DefaultModel, Labels: k.Labels, Limits: k.Limits, Budgets: k.Budgets,
+		})
+		return v.issued(&key, secret, "", err)
+	})
 	c.Flags().StringVar(&name, "name", "", "the key's name")
 	c.Flags().StringVar(&prefix, "prefix", "", "what the key begins with, such as sk- (default "+identity.DefaultPrefix+")")
-	flags.add(c)
+	flags.add(c, func(chosen *admin.KeyChange) error { return chosen.Apply(&k) })
 	_ = c.MarkFlagRequired("name") // the flag exists
 	return c
 }
 
-// printIssued prints a secret, and what there is to know about it.
-func printIssued(out io.Writer, asJSON bool, key *identity.Key, secret, more string) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(admin.IssuedKey{Key: admin.ShowKey(key, time.Now()), Secret: secret})
+// issued prints a secret, and what there is to know about it.
+func (v *visit) issued(key *identity.Key, secret, more string, err error) error {
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprintf(out, "%s\n\nThis is the key %q (%s). It cannot be shown again.\n%s", secret, key.Name, key.ID, more)
-	return err
+	return v.show(admin.IssuedKey{Key: admin.ShowKey(key, time.Now()), Secret: secret}, func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, "%s\n\nThis is the key %q (%s). It cannot be shown again.\n%s", secret, key.Name, key.ID, more)
+		return err
+	})
 }
 
 func newKeyList() *cobra.Command {
-	var out outputFlags
 	var team string
-	c := &cobra.Command{
+	c := visiting(&cobra.Command{
 		Use:   "list",
 		Short: "List the keys, the oldest first",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return withControl(c, out.config, func(ctl *control) error {
-				keys, err := ctl.Keys.Keys(c.Context(), identity.Query{Team: team})
-				if err != nil {
-					return err
-				}
-				slices.SortStableFunc(keys, func(a, b identity.Key) int { return a.Created.Compare(b.Created) })
-				shown := make([]admin.Key, 0, len(keys))
-				for i := range keys {
-					shown = append(shown, admin.ShowKey(&keys[i], time.Now()))
-				}
-				if out.json {
-					return json.NewEncoder(c.OutOrStdout()).Encode(shown)
-				}
-				return printKeys(c.OutOrStdout(), shown)
-			})
-		},
-	}
-	out.add(c)
+	}, func(v *visit) error {
+		keys, err := v.Keys.Keys(v.Context(), identity.Query{Team: team})
+		if err != nil {
+			return err
+		}
+		slices.SortStableFunc(keys, func(a, b identity.Key) int { return a.Created.Compare(b.Created) })
+		shown := make([]admin.Key, 0, len(keys))
+		for i := range keys {
+			shown = append(shown, admin.ShowKey(&keys[i], time.Now()))
+		}
+		return v.show(shown, func(out io.Writer) error { return printKeys(out, shown) })
+	})
 	c.Flags().StringVar(&team, "team", "", "those of this `team` alone")
 	return c
 }
@@ -189,40 +163,33 @@ func secretText(k *admin.Key) string {
 }
 
 func newKeyShow() *cobra.Command {
-	var out outputFlags
-	c := &cobra.Command{
+	return visiting(&cobra.Command{
 		Use:   "show ID|NAME",
 		Short: "Show a key, and where the budgets stand that bind it",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withControl(c, out.config, func(ctl *control) error {
-				key, err := ctl.Key(c.Context(), args[0])
-				if err != nil {
-					return err
+	}, func(v *visit) error {
+		key, err := v.Key(v.Context(), v.args[0])
+		if err != nil {
+			return err
+		}
+		shown := admin.ShowKey(&key, time.Now())
+		return v.show(shown, func(out io.Writer) error {
+			if err := printKey(out, &shown); err != nil {
+				return err
+			}
+			books, err := v.books(v.Context())
+			if err != nil {
+				return err
+			}
+			balances, err := books.KeyBalances(v.Context(), key.ID)
+			for i := range balances {
+				if a := &balances[i].Account; a.Kind == ledger.KeyAccount {
+					a.ID = key.Name // which is what people know it by
 				}
-				shown := admin.ShowKey(&key, time.Now())
-				if out.json {
-					return json.NewEncoder(c.OutOrStdout()).Encode(shown)
-				}
-				if err := printKey(c.OutOrStdout(), &shown); err != nil {
-					return err
-				}
-				books, err := ctl.books(c.Context())
-				if err != nil {
-					return err
-				}
-				balances, err := books.KeyBalances(c.Context(), key.ID)
-				for i := range balances {
-					if a := &balances[i].Account; a.Kind == ledger.KeyAccount {
-						a.ID = key.Name // which is what people know it by
-					}
-				}
-				return printBalances(c.OutOrStdout(), balances, err)
-			})
-		},
-	}
-	out.add(c)
-	return c
+			}
+			return printBalances(out, balances, err)
+		})
+	})
 }
 
 func printKey(out io.Writer, k *admin.Key) error {
@@ -251,63 +218,46 @@ func (t *table) terms(terms *admin.Terms) {
 }
 
 func newKeyUpdate() *cobra.Command {
-	var out outputFlags
 	var flags keyFlags
-	c := &cobra.Command{
+	var change *admin.KeyChange
+	c := visiting(&cobra.Command{
 		Use:   "update ID|NAME",
 		Short: "Change a key; what is not named stays",
 		Long:  "Change a key; what is not named stays. --model and --budget replace all that there were; an empty --team, --default-model or --model clears.",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			change, err := flags.change(c)
-			if err != nil {
-				return err
-			}
-			return withControl(c, out.config, func(ctl *control) error {
-				key, err := ctl.ChangeKey(c.Context(), args[0], &change)
-				return printKeyDone(c, out.json, &key, "changed", err)
-			})
-		},
-	}
-	out.add(c)
-	flags.add(c)
+	}, func(v *visit) error {
+		key, err := v.ChangeKey(v.Context(), v.args[0], change)
+		return v.keyDone(&key, "changed", err)
+	})
+	flags.add(c, func(chosen *admin.KeyChange) error { change = chosen; return nil })
 	return c
 }
 
-// printKeyDone prints what was done to a key.
-func printKeyDone(c *cobra.Command, asJSON bool, key *identity.Key, done string, err error) error {
+// keyDone prints what was done to a key.
+func (v *visit) keyDone(key *identity.Key, done string, err error) error {
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		return json.NewEncoder(c.OutOrStdout()).Encode(admin.ShowKey(key, time.Now()))
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s %q (%s)\n", done, key.Name, key.ID)
-	return err
+	return v.show(admin.ShowKey(key, time.Now()), func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, "%s %q (%s)\n", done, key.Name, key.ID)
+		return err
+	})
 }
 
 func newKeyRotate() *cobra.Command {
-	var out outputFlags
 	var grace time.Duration
-	c := &cobra.Command{
+	c := visiting(&cobra.Command{
 		Use:   "rotate ID|NAME",
 		Short: "Give a key a new secret; the one before works for a while",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withControl(c, out.config, func(ctl *control) error {
-				key, secret, err := ctl.RotateKey(c.Context(), args[0], grace)
-				if err != nil {
-					return err
-				}
-				more := "The one before is refused from now on.\n"
-				if !key.GraceEnds.IsZero() {
-					more = fmt.Sprintf("The one before works until %s.\n", momentText(&key.GraceEnds, ""))
-				}
-				return printIssued(c.OutOrStdout(), out.json, &key, secret, more)
-			})
-		},
-	}
-	out.add(c)
+	}, func(v *visit) error {
+		key, secret, err := v.RotateKey(v.Context(), v.args[0], grace)
+		more := "The one before is refused from now on.\n"
+		if !key.GraceEnds.IsZero() {
+			more = fmt.Sprintf("The one before works until %s.\n", momentText(&key.GraceEnds, ""))
+		}
+		return v.issued(&key, secret, more, err)
+	})
 	c.Flags().DurationVar(&grace, "grace", admin.DefaultGrace, "how long the secret before works, up to "+hours(identity.MaxGrace)+"; 0 for not at all")
 	return c
 }
@@ -316,18 +266,8 @@ func hours(d time.Duration) string { return fmt.Sprintf("%dh", int(d.Hours())) }
 
 // newKeyState is a command that gives a key a state.
 func newKeyState(verb, short, done string, to abi.KeyState) *cobra.Command {
-	var out outputFlags
-	c := &cobra.Command{
-		Use:   verb + " ID|NAME",
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withControl(c, out.config, func(ctl *control) error {
-				key, err := ctl.SetKeyState(c.Context(), args[0], to)
-				return printKeyDone(c, out.json, &key, done, err)
-			})
-		},
-	}
-	out.add(c)
-	return c
+	return visiting(&cobra.Command{Use: verb + " ID|NAME", Short: short, Args: cobra.ExactArgs(1)}, func(v *visit) error {
+		key, err := v.SetKeyState(v.Context(), v.args[0], to)
+		return v.keyDone(&key, done, err)
+	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -32,72 +31,54 @@ type teamFlags struct {
 	parent string
 }
 
-func (t *teamFlags) add(c *cobra.Command) {
+// add adds the flags. Before the command runs, take is given what they say.
+func (t *teamFlags) add(c *cobra.Command, take func(*admin.TeamChange) error) {
 	c.Flags().StringVar(&t.parent, "parent", "", "the `team` that it belongs to")
 	t.terms.add(c)
-}
-
-func (t *teamFlags) change(c *cobra.Command) (change admin.TeamChange, err error) {
-	change.Parent = changeText(c, "parent", t.parent)
-	change.TermsChange, err = t.terms.change(c)
-	return change, err
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		terms, err := t.terms.change(c)
+		if err != nil {
+			return err
+		}
+		return take(&admin.TeamChange{TermsChange: terms, Parent: changeText(c, "parent", t.parent)})
+	}
 }
 
 func newTeamCreate() *cobra.Command {
-	var out outputFlags
 	var flags teamFlags
+	var wish identity.Team
 	var name string
-	c := &cobra.Command{
+	c := visiting(&cobra.Command{
 		Use:   "create --name NAME",
 		Short: "Make a team",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			change, err := flags.change(c)
-			if err != nil {
-				return err
-			}
-			wish := identity.Team{Team: abi.Team{Name: name}}
-			if err := change.Apply(&wish); err != nil {
-				return err
-			}
-			return withControl(c, out.config, func(ctl *control) error {
-				team, err := ctl.CreateTeam(c.Context(), &wish.Team)
-				return printTeamDone(c, out.json, &team, "made", err)
-			})
-		},
-	}
-	out.add(c)
+	}, func(v *visit) error {
+		wish.Name = name
+		team, err := v.CreateTeam(v.Context(), &wish.Team)
+		return v.teamDone(&team, "made", err)
+	})
 	c.Flags().StringVar(&name, "name", "", "the team's name")
-	flags.add(c)
+	flags.add(c, func(chosen *admin.TeamChange) error { return chosen.Apply(&wish) })
 	_ = c.MarkFlagRequired("name") // the flag exists
 	return c
 }
 
 func newTeamList() *cobra.Command {
-	var out outputFlags
-	c := &cobra.Command{
+	return visiting(&cobra.Command{
 		Use:   "list",
 		Short: "List the teams by name",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return withControl(c, out.config, func(ctl *control) error {
-				teams, err := ctl.Teams.Teams(c.Context(), identity.Query{})
-				if err != nil {
-					return err
-				}
-				shown := make([]admin.Team, 0, len(teams))
-				for i := range teams {
-					shown = append(shown, admin.ShowTeam(&teams[i]))
-				}
-				if out.json {
-					return json.NewEncoder(c.OutOrStdout()).Encode(shown)
-				}
-				return printTeams(c.OutOrStdout(), shown)
-			})
-		},
-	}
-	out.add(c)
-	return c
+	}, func(v *visit) error {
+		teams, err := v.Teams.Teams(v.Context(), identity.Query{})
+		if err != nil {
+			return err
+		}
+		shown := make([]admin.Team, 0, len(teams))
+		for i := range teams {
+			shown = append(shown, admin.ShowTeam(&teams[i]))
+		}
+		return v.show(shown, func(out io.Writer) error { return printTeams(out, shown) })
+	})
 }
 
 func printTeams(out io.Writer, teams []admin.Team) error {
@@ -115,35 +96,28 @@ func printTeams(out io.Writer, teams []admin.Team) error {
 }
 
 func newTeamShow() *cobra.Command {
-	var out outputFlags
-	c := &cobra.Command{
+	return visiting(&cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a team, and where the budgets stand that bind it",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withControl(c, out.config, func(ctl *control) error {
-				team, err := ctl.Team(c.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				shown := admin.ShowTeam(&team)
-				if out.json {
-					return json.NewEncoder(c.OutOrStdout()).Encode(shown)
-				}
-				if err := printTeam(c.OutOrStdout(), &shown); err != nil {
-					return err
-				}
-				books, err := ctl.books(c.Context())
-				if err != nil {
-					return err
-				}
-				balances, err := books.TeamBalances(c.Context(), team.Name)
-				return printBalances(c.OutOrStdout(), balances, err)
-			})
-		},
-	}
-	out.add(c)
-	return c
+	}, func(v *visit) error {
+		team, err := v.Team(v.Context(), v.args[0])
+		if err != nil {
+			return err
+		}
+		shown := admin.ShowTeam(&team)
+		return v.show(shown, func(out io.Writer) error {
+			if err := printTeam(out, &shown); err != nil {
+				return err
+			}
+			books, err := v.books(v.Context())
+			if err != nil {
+				return err
+			}
+			balances, err := books.TeamBalances(v.Context(), team.Name)
+			return printBalances(out, balances, err)
+		})
+	})
 }
 
 func printTeam(out io.Writer, team *admin.Team) error {
@@ -165,55 +139,36 @@ func printBalances(out io.Writer, balances []ledger.Balance, err error) error {
 }
 
 func newTeamUpdate() *cobra.Command {
-	var out outputFlags
 	var flags teamFlags
-	c := &cobra.Command{
+	var change *admin.TeamChange
+	c := visiting(&cobra.Command{
 		Use:   "update NAME",
 		Short: "Change a team; what is not named stays",
 		Long:  "Change a team; what is not named stays. --model and --budget replace all that there were; an empty --parent or --model clears.",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			change, err := flags.change(c)
-			if err != nil {
-				return err
-			}
-			return withControl(c, out.config, func(ctl *control) error {
-				team, err := ctl.ChangeTeam(c.Context(), args[0], &change)
-				return printTeamDone(c, out.json, &team, "changed", err)
-			})
-		},
-	}
-	out.add(c)
-	flags.add(c)
+	}, func(v *visit) error {
+		team, err := v.ChangeTeam(v.Context(), v.args[0], change)
+		return v.teamDone(&team, "changed", err)
+	})
+	flags.add(c, func(chosen *admin.TeamChange) error { change = chosen; return nil })
 	return c
 }
 
-// printTeamDone prints what was done to a team.
-func printTeamDone(c *cobra.Command, asJSON bool, team *identity.Team, done string, err error) error {
+// teamDone prints what was done to a team.
+func (v *visit) teamDone(team *identity.Team, done string, err error) error {
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		return json.NewEncoder(c.OutOrStdout()).Encode(admin.ShowTeam(team))
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s team %q\n", done, team.Name)
-	return err
+	return v.show(admin.ShowTeam(team), func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, "%s team %q\n", done, team.Name)
+		return err
+	})
 }
 
 // newTeamState is a command that gives a team a state.
 func newTeamState(verb, short, done string, to abi.KeyState) *cobra.Command {
-	var out outputFlags
-	c := &cobra.Command{
-		Use:   verb + " NAME",
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withControl(c, out.config, func(ctl *control) error {
-				team, err := ctl.SetTeamState(c.Context(), args[0], to)
-				return printTeamDone(c, out.json, &team, done, err)
-			})
-		},
-	}
-	out.add(c)
-	return c
+	return visiting(&cobra.Command{Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1)}, func(v *visit) error {
+		team, err := v.SetTeamState(v.Context(), v.args[0], to)
+		return v.teamDone(&team, done, err)
+	})
 }
