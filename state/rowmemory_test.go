@@ -242,3 +242,23 @@ func BenchmarkRowMemory(b *testing.B) {
 		i++
 	}
 }
+
+// With many rows the memory asks for large pages. Nothing is lost by that.
+func TestRowMemoryEnlarges(t *testing.T) {
+	const n = 40_000
+	m := newRows(t, 8<<20)
+	row := func(i int) []byte { return fmt.Appendf(nil, "row-%d", i) }
+	for i := range n {
+		m.put(row(i), row(n-i))
+	}
+	for i := range m.shards {
+		if s := &m.shards[i]; !s.large {
+			t.Errorf("shard %d has %d rows in %d places and is not large", i, s.used, s.places())
+		}
+	}
+	for i := range n {
+		if v, ok, _ := m.find(nil, row(i)); !ok || !bytes.Equal(v, row(n-i)) {
+			t.Fatalf("row %d is %q, %v", i, v, ok)
+		}
+	}
+}
