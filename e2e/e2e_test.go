@@ -323,6 +323,20 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// size is how much has been written.
+func (b *buffer) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Len()
+}
+
+// says reports whether a word stands behind the first bytes: who looks often reads only what is new.
+func (b *buffer) says(word string, behind int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Contains(b.b.Bytes()[behind:], []byte(word))
+}
+
 // expect fails the test if a word is not in the log.
 func (b *buffer) expect(t *testing.T, word string) {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,7 +19,7 @@ import (
 // swapCallers ask while policies are swapped, each as often as this.
 const (
 	swapCallers = 8
-	swapPause   = 5 * time.Millisecond
+	swapPause   = 20 * time.Millisecond
 	// swapLooks is how often the test looks at what the gateway holds. Each figure's least of the first looks is compared with
 	// that of the last ones: a leak raises them all, and a collection that is late does not.
 	swapLooks = 10
@@ -169,9 +168,9 @@ func (s *swaps) swap(times int) {
 		if !good {
 			word = refused
 		}
-		before := strings.Count(s.log.String(), word)
+		before := s.log.size()
 		s.drop("rule.wasm", s.rule(good))
-		s.until(fmt.Sprintf("version %d is %s", s.version, word), func() bool { return strings.Count(s.log.String(), word) > before })
+		s.until(fmt.Sprintf("version %d is %s", s.version, word), func() bool { return s.log.says(word, before) })
 		if s.failed.Load() > 0 {
 			return // it is not going to get better
 		}

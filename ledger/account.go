@@ -13,10 +13,11 @@ type account struct {
 	rates      [numRates]arrival
 	concurrent int64
 
-	pins   int  // admissions that hold it
-	dirty  bool // changed since its row was last encoded
-	flight bool // its row is encoded and not written yet
-	next   *account
+	pins   int      // admissions that hold it
+	dirty  bool     // changed since its row was last encoded
+	flight bool     // its row is encoded and not written yet
+	next   *account // the next dirty one
+	newer  *account // the one that came into memory after it
 }
 
 // spare reports whether the account can be forgotten: its row says all there is to know.
@@ -28,6 +29,8 @@ type accounts struct {
 	most     int
 	first    *account // of those that are dirty, the one that has been so for the longest
 	last     *account
+	oldest   *account // in memory, by when it came there or was last looked at
+	newest   *account
 	epoch    uint64 // counts forgotten accounts, so that what was read before one was forgotten is not believed
 }
 
@@ -58,25 +61,48 @@ func (t *accounts) clean() *account {
 	return a
 }
 
-// evictions is how many accounts are looked at when there are too many: a few for each that is added.
+// evictions is how many accounts are looked at, at most, when there are too many and one is added.
 const evictions = 8
 
-// add takes an account in. When there are too many, some that can be spared are forgotten, any of them: Go's maps are
-// walked from a random place.
+// add takes an account in. When there are too many, the oldest that can be spared makes room. Nobody asks which of them was
+// used lately: to read one back costs little more than to keep count, and each that is looked at is far from the
+// processor.
 func (t *accounts) add(a *account) {
-	if len(t.resident) >= t.most {
-		looked := 0
-		for name, old := range t.resident {
-			if old.spare() {
-				delete(t.resident, name)
-				t.epoch++
-			}
-			if looked++; looked == evictions {
-				break
-			}
+	for looked := 0; len(t.resident) >= t.most && looked < evictions; looked++ {
+		if old := t.dequeue(); old.spare() {
+			delete(t.resident, old.Account)
+			t.epoch++
+		} else {
+			t.enqueue(old)
 		}
 	}
+	t.keep(a)
+}
+
+// keep takes an account in, however many there are.
+func (t *accounts) keep(a *account) {
 	t.resident[a.Account] = a
+	t.enqueue(a)
+}
+
+// enqueue makes an account the newest.
+func (t *accounts) enqueue(a *account) {
+	if t.newest == nil {
+		t.oldest = a
+	} else {
+		t.newest.newer = a
+	}
+	t.newest = a
+}
+
+// dequeue takes out the oldest account, of which there is one.
+func (t *accounts) dequeue() *account {
+	a := t.oldest
+	if t.oldest = a.newer; t.oldest == nil {
+		t.newest = nil
+	}
+	a.newer = nil
+	return a
 }
 
 // Rows of accounts.

@@ -125,7 +125,7 @@ func (l *Ledger) seal(usage bool) *part {
 	}
 	if l.books.usage == nil && (usage || !l.now().Before(l.books.due)) {
 		l.books.usage, l.books.usageTo = l.usage, number
-		l.usage = map[usageKey]*usageSum{}
+		l.usage = make(map[usageKey]*usageSum, len(l.usage)) // there will be about as many again
 	} else if l.books.usage == nil && len(l.usage) == 0 {
 		l.books.written = number
 	}

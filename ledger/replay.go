@@ -112,7 +112,7 @@ func (p *replaying) account(name Account) (*account, error) {
 			return nil, err
 		}
 	}
-	p.accounts.resident[name] = a
+	p.accounts.keep(a)
 	return a, nil
 }
 

@@ -58,3 +58,29 @@ func TestAnInstanceThatGrewTooMuchIsReplaced(t *testing.T) {
 		})
 	}
 }
+
+// A memory that grows page by page keeps what it holds, what is new is zero, and it ends at the limit.
+func TestAMemoryGrowsToItsLimit(t *testing.T) {
+	const most = 24 // pages
+	g := w.NewGuest()
+	mark, refused := w.I64Const(0x5a11), w.I32Const(-1)
+	g.Hook("price_response",
+		w.I32Const(4096), mark, w.I64Store(0),
+		w.Loop(w.I32Const(1), w.MemoryGrow, refused, w.I32Eq, w.I32Eqz, w.BrIf(0)), // as often as it can
+		w.I32Const(4096), w.I64Load(0), mark, w.I64Eq, w.I32Eqz, w.If(w.Unreachable),
+		w.I32Const(most<<16-8), w.I64Load(0), w.I64Eqz, w.I32Eqz, w.If(w.Unreachable),
+		w.I32Const(most<<16-8), mark, w.I64Store(0),
+		g.SetInt(abi.FieldCost, 0, 7), w.Verdict)
+	policy := runtime.Policy{Name: "p", Wasm: g.Bytes(), Limits: runtime.Limits{Memory: most << 16}}
+	var p abi.Pricing
+	if answer := load(t, runtime.Options{}, policy).PriceResponse(&p); answer != abi.Given || p.Cost != 7 {
+		t.Errorf("answer %d, cost %d", answer, p.Cost)
+	}
+	bad := runtime.Policy{Name: "p", Limits: runtime.Limits{Memory: most << 16},
+		Wasm: priced(func(*w.Guest) []byte {
+			return w.Code(w.I32Const(most), w.MemoryGrow, w.Drop, w.I32Const(most<<16), w.I64Load(0), w.Drop, w.Pass)
+		})}
+	if answer := load(t, runtime.Options{}, bad).PriceResponse(&p); answer != abi.Failed {
+		t.Errorf("answer %d: it read behind its limit", answer)
+	}
+}

@@ -43,7 +43,7 @@ const overQuotaFuel = 1000
 
 // newInstance makes an instance and brings it up: start section, _initialize, configure.
 func (p *pool) newInstance(slot int) (*instance, error) {
-	in := &instance{Context: context.Background(), pool: p, slot: slot}
+	in := &instance{Context: withMemory(), pool: p, slot: slot}
 	in.call = Call{Policy: p.key.policy, Hook: abi.NumHooks, in: in, grants: &grants{}, config: p.config, script: p.script, log: p.runtime.log}
 	if p.module.portable {
 		in.call.session = p.runtime.session()

@@ -136,10 +136,7 @@ func text(field abi.Field) []byte {
 
 // number reads a number, or 0 if there is none.
 func number(field abi.Field) int64 {
-	if n := host.GetInt(field); n != abi.NoValue {
-		return n
-	}
-	return 0
+	return max(host.GetInt(field), 0) // abi.NoValue is negative, and no number that is read so can be
 }
 
 // asMoney sees numbers as amounts, which have the same form. It is the header that is seen as another one: unsafe.Slice would

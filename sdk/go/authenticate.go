@@ -22,6 +22,9 @@ func (*Authentication) Credential() ([]byte, error) {
 	return answers.element(abi.FieldCredential, 0)
 }
 
+// credentialDigest is what Lookup reads it to. As answers, it serves one call at a time.
+var credentialDigest [32]byte
+
 // StoredKey is a key of the gateway's store, as Lookup found it. Its fields are those of the latest Lookup.
 type StoredKey struct {
 	Identity
@@ -31,11 +34,11 @@ type StoredKey struct {
 // Lookup finds the key that the request's credential belongs to. It needs the grant "identities: read"; without it the
 // error wraps NotGranted. The key may be disabled, revoked or expired: State and Expires say so.
 func (*Authentication) Lookup() (key StoredKey, found bool, err error) {
-	digest := text(abi.FieldCredentialDigest)
-	if digest == nil {
-		return StoredKey{}, false, nil
+	digest := &credentialDigest
+	if host.Get(abi.FieldCredentialDigest, 0, digest[:]) < 0 {
+		return StoredKey{}, false, nil // there is no credential
 	}
-	switch handle := host.IdentityLookup(digest); {
+	switch handle := host.IdentityLookup(digest[:]); {
 	case handle > 0:
 		return StoredKey{handle: int64(handle)}, true, nil
 	case handle == int32(NotFound):
