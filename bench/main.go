@@ -39,7 +39,8 @@ func run(args []string) error {
 	out := flags.String("out", "", "a `folder` for results.json and results.svg")
 	beside := flags.String("beside", "", "another `binary`, measured beside it: one of before a change")
 	profiles := flags.String("profiles", "", "a `folder` for a CPU profile of the gateway in each scenario; profiling costs it a little")
-	only := flags.String("only", "", "scenarios, by `names` with commas between them: "+strings.Join(scenarioNames(), ", "))
+	only := flags.String("only", "", "scenarios, by `names` with commas between them: "+strings.Join(scenarioNames(), ", ")+
+		" (default all, with -quick the first three)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -54,8 +55,11 @@ func run(args []string) error {
 	if *rounds > 0 {
 		p.rounds = *rounds
 	}
+	if *only != "" {
+		p.only = *only
+	}
 	p.profiles, p.beside = *profiles, *beside
-	return measure(&p, binary, *out, *only)
+	return measure(&p, binary, *out)
 }
 
 // serve is a part in a process of its own.
@@ -77,7 +81,7 @@ func serve(args []string) error {
 	return serveBare(l, args[2], stream)
 }
 
-func measure(p *plan, binary, out, only string) (err error) {
+func measure(p *plan, binary, out string) (err error) {
 	s, err := openShelf(binary)
 	if err != nil {
 		return err
@@ -88,7 +92,7 @@ func measure(p *plan, binary, out, only string) (err error) {
 		fmt.Fprintf(os.Stderr, format+"\n", args...)
 	}}
 	for _, sc := range scenarios {
-		if err == nil && (only == "" || strings.Contains(","+only+",", ","+sc.name+",")) {
+		if err == nil && (p.only == "" || strings.Contains(","+p.only+",", ","+sc.name+",")) {
 			err = sc.run(b)
 		}
 	}

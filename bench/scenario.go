@@ -12,25 +12,27 @@ import (
 // plan is how much is measured.
 type plan struct {
 	rounds      int
-	run         time.Duration // of a run of the load tool
+	warm        time.Duration // of the load before the first round; whole seconds, which is what the load tool knows
+	run         time.Duration // of a run of the load tool; whole seconds too
 	connections int
 	rate        int // requests a second of the open loop
 	streams     int // that are open at one time while their timing is watched
 	held        int // that are held open while memory is read
 	keys        []int
 	sizes       []int
+	only        string // scenarios, with commas between them; "" for all
 	beside      string // another binary of the gateway, to compare with
 	profiles    string // folder for CPU profiles; "" for none
 }
 
 var (
 	fullPlan = plan{
-		rounds: 5, run: 4 * time.Second, connections: 64, rate: 2000, streams: 32, held: 5000,
+		rounds: 5, warm: 2 * time.Second, run: 4 * time.Second, connections: 64, rate: 2000, streams: 32, held: 5000,
 		keys: []int{10, 10_000, 1_000_000}, sizes: []int{1 << 10, 64 << 10, 512 << 10},
 	}
 	quickPlan = plan{
-		rounds: 1, run: 2 * time.Second, connections: 64, rate: 2000, streams: 16, held: 1000,
-		keys: []int{10, 10_000}, sizes: []int{1 << 10, 64 << 10, 512 << 10},
+		rounds: 1, warm: time.Second, run: time.Second, connections: 64, rate: 2000, streams: 16, held: 1000,
+		keys: []int{10, 10_000}, sizes: []int{1 << 10, 64 << 10}, only: "start,answers,streams",
 	}
 )
 
@@ -99,7 +101,7 @@ func (b *bench) interleaved(scenario string, targets []target, run func(t *targe
 // closedLoop measures CPU time and throughput with as many requests under way as there are connections.
 func (b *bench) closedLoop(scenario, body string, targets []target, per float64) error {
 	for i := range targets {
-		if _, err := b.wrk(&targets[i], body, 2*time.Second); err != nil {
+		if _, err := b.wrk(&targets[i], body, b.warm); err != nil {
 			return fmt.Errorf("%s: warming %s: %w", scenario, targets[i].name, err)
 		}
 	}

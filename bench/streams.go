@@ -23,14 +23,19 @@ type timings struct {
 	jitter []time.Duration // by how much a gap between two events differs from the one that the upstream made
 }
 
+// stagger is how long after one client the next begins. Without it the first events of all would be those of a burst, and
+// tell how long the last of them had to queue.
+const stagger = 7 * time.Millisecond
+
 // watchStreams has so many clients read streams, one after the other, and returns what they saw, sorted.
 func watchStreams(address, body string, clients, each int) (*timings, error) {
 	var mu sync.Mutex
 	var all timings
 	var errs error
 	var done sync.WaitGroup
-	for range clients {
+	for i := range clients {
 		done.Go(func() {
+			<-time.After(time.Duration(i) * stagger)
 			t, err := watch(address, body, each)
 			mu.Lock()
 			defer mu.Unlock()

@@ -216,8 +216,15 @@ func special(x uint64) uint64 {
 
 // plain steps over plain text from i on, to the quote, backslash or control character that ends it, or to the end of
 // the buffer, where c is 0. All bytes passed are ored into seen, and perhaps a few behind them.
+//
+// After the first words, of what is then a long text, four are looked at together: 65 µs for 512 KB in place of 102; the many
+// short strings of a body of 250 bytes pay 18 ns more.
 func plain(b []byte, i int, seen uint64) (end int, c byte, ored uint64) {
-	for ; i+8 <= len(b); i += 8 {
+	for far := i + 64; i+8 <= len(b); i += 8 {
+		if i >= far {
+			i, seen = plainWords(b, i, seen)
+			far = len(b)
+		}
 		x := binary.LittleEndian.Uint64(b[i:])
 		seen |= x
 		if mark := special(x); mark != 0 {
@@ -232,6 +239,20 @@ func plain(b []byte, i int, seen uint64) (end int, c byte, ored uint64) {
 		seen |= uint64(c)
 	}
 	return i, 0, seen
+}
+
+// plainWords steps over as many groups of four words of plain text as there are, and a word more to look at is left.
+func plainWords(b []byte, i int, seen uint64) (end int, ored uint64) {
+	for ; i+40 <= len(b); i += 32 {
+		w := b[i : i+32]
+		x0, x1 := binary.LittleEndian.Uint64(w), binary.LittleEndian.Uint64(w[8:])
+		x2, x3 := binary.LittleEndian.Uint64(w[16:]), binary.LittleEndian.Uint64(w[24:])
+		if special(x0)|special(x1)|special(x2)|special(x3) != 0 {
+			break
+		}
+		seen |= x0 | x1 | x2 | x3
+	}
+	return i, seen
 }
 
 // escape reads an escape. A surrogate without its other half is accepted, as encoding/json and the providers' parsers

@@ -16,7 +16,7 @@ type batch struct {
 const (
 	emptyBatch = 1                    // bytes of a batch without events: the version
 	fullBatch  = 512 << 10            // bytes after which the next one is begun
-	lazyWrite  = 2 * time.Millisecond // how long settlements wait for a reservation to be written with
+	lazyWrite  = 5 * time.Millisecond // how long settlements wait for a reservation to be written with
 	retryWrite = 100 * time.Millisecond
 )
 
@@ -47,12 +47,16 @@ func (l *Ledger) begin(number uint64) {
 	l.batches = append(l.batches, &batch{number: number, buf: append(buf[:0], segmentVersion)})
 }
 
-// rouseLazily wakes the committer for settlements, if no reservation has taken them along meanwhile.
+// rouseLazily wakes the committer for settlements, if no reservation has taken them along meanwhile: to wake a goroutine for
+// nothing costs more than the settlements did.
 func (l *Ledger) rouseLazily() {
 	l.mu.Lock()
 	l.armed = false
+	left := !l.writing && len(l.batches[0].buf) > emptyBatch
 	l.mu.Unlock()
-	l.rouse()
+	if left {
+		l.rouse()
+	}
 }
 
 // rouse wakes the committer.

@@ -21,7 +21,7 @@ const (
 	maxWaiting     = 16 << 20  // bytes
 	keptBuffer     = 8 << 10   // a larger buffer is not kept for the next record
 	keptWaiting    = 1 << 20
-	gatheringTime  = 5 * time.Millisecond
+	gatheringTime  = 20 * time.Millisecond
 	formerManifest = badger.ManifestFilename // of a request log that an earlier version kept in Badger
 )
 
