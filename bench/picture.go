@@ -14,7 +14,10 @@ func (r *report) picture(file string) error {
 	p.Title.Text = "CPU time of the proxy, beside a bare fasthttp proxy (1.0)"
 	p.Y.Label.Text = "times the bare proxy"
 	p.Y.Min = 0
-	p.Legend.Top = true
+	p.Y.Max = 1.4 * r.largest()              // so that the legend stands above the bars
+	p.Legend.Top, p.Legend.Left = true, true // names behind their colours: who shows it may have a wider font
+	p.Legend.Padding, p.Legend.XOffs = vg.Points(4), vg.Points(16)
+	p.Title.Padding = vg.Points(8)
 	scenarios, targets := r.compared()
 	const width = 18
 	colours := []color.Color{
@@ -36,7 +39,19 @@ func (r *report) picture(file string) error {
 		p.Legend.Add(target, bars)
 	}
 	p.NominalX(scenarios...)
+	p.X.Min, p.X.Max = -0.6, float64(len(scenarios))-0.4
 	return p.Save(vg.Points(640), vg.Points(320), file)
+}
+
+// largest is the largest ratio in the picture.
+func (r *report) largest() (most float64) {
+	scenarios, targets := r.compared()
+	for _, scenario := range scenarios {
+		for _, target := range targets {
+			most = max(most, r.ratio(scenario, target))
+		}
+	}
+	return most
 }
 
 // compared are the scenarios with CPU time of several kinds of proxies, and these.
