@@ -88,7 +88,7 @@ func BenchmarkHook(b *testing.B) {
 }
 
 // warm is how many calls bring the heap of a Go guest to its size.
-const warm = 3000
+const warm = 5000
 
 // measure times a call. Beside the mean it tells the least mean of a few calls in a row, which a machine that does other things
 // too disturbs little.
