@@ -84,9 +84,26 @@ func (t *timed) take(b *testing.B, e *exchange, hook abi.Hook) {
 // best is how long a call took in the best turn, in nanoseconds: what else the machine does is in the others.
 func (t *timed) best() float64 { return float64(t.least) / turn }
 
-// BenchmarkBuiltInHooks tells what one exchange spends in the built-in policy, host calls and fuel included.
+// BenchmarkBuiltInHooks tells what one exchange spends in the built-in policy, host calls and fuel included, by what chain
+// its model has.
 func BenchmarkBuiltInHooks(b *testing.B) {
-	e := newExchange(load(b, runtime.Options{}, runtime.Policy{Name: "default", Wasm: builtIn(b), Grants: runtime.Grants{Identities: true}}))
+	for _, chain := range []struct {
+		name  string
+		steps []abi.Step
+	}{
+		{"one step", []abi.Step{{Priority: 1, Weight: 1}}},
+		{"a step and a spare", []abi.Step{{Priority: 1, Weight: 1}, {Priority: 2, Weight: 1}}},
+		{"two by weight and a spare", []abi.Step{{Priority: 1, Weight: 50}, {Priority: 1, Weight: 50}, {Priority: 2}}},
+	} {
+		b.Run(chain.name, func(b *testing.B) {
+			e := newExchange(load(b, runtime.Options{}, runtime.Policy{Name: "default", Wasm: builtIn(b), Grants: runtime.Grants{Identities: true}}))
+			e.choice.Steps, e.choice.Tries = chain.steps, e.choice.Tries[:len(chain.steps)]
+			benchmarkExchange(b, e)
+		})
+	}
+}
+
+func benchmarkExchange(b *testing.B, e *exchange) {
 	var all [abi.NumHooks]timed
 	b.ReportAllocs()
 	for b.Loop() {
