@@ -243,7 +243,11 @@ func (g *gateway) ask(key, path, body string) *answer {
 
 // tryAsk is ask for requests whose connection may break.
 func (g *gateway) tryAsk(key, path, body string) (*answer, error) {
-	r := g.request(key, path, body)
+	return g.try(g.request(key, path, body))
+}
+
+// try sends a request and reads the answer.
+func (g *gateway) try(r *http.Request) (*answer, error) {
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
 	resp, err := http.DefaultClient.Do(r.WithContext(ctx))

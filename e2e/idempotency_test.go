@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"context"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -98,15 +96,7 @@ func (k *keyed) order(n int64, stream bool) *order {
 func (k *keyed) send(secret, key string, o *order) (*answer, error) {
 	r := k.request(secret, chatPath, o.body())
 	r.Header.Set("Idempotency-Key", key)
-	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
-	defer cancel()
-	resp, err := http.DefaultClient.Do(r.WithContext(ctx))
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return &answer{resp.StatusCode, resp.Header, string(text)}, err
+	return k.try(r)
 }
 
 func (k *keyed) ask(secret, key string, o *order) *answer {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
@@ -294,12 +295,12 @@ func BenchmarkThreeHooks(b *testing.B) {
 			if !q.ask() {
 				b.Fatal("a hook gave no verdict")
 			}
-			measure(b, func() { q.ask() })
+			testutil.Measure(b, 100, func() { q.ask() })
 		})
 	}
 	b.Run("stock go-sdk, empty", func(b *testing.B) {
 		plugin := loadStock(b)
-		measure(b, func() {
+		testutil.Measure(b, 100, func() {
 			for h := range abi.NumHooks {
 				if code, _, err := plugin.Call(h.String(), nil); code != abi.ReturnPass || err != nil {
 					b.Fatal(code, err)
@@ -307,24 +308,6 @@ func BenchmarkThreeHooks(b *testing.B) {
 			}
 		})
 	})
-}
-
-// measure times a call. Beside the mean it tells the least mean of some calls in a row, which a machine that does other things
-// too disturbs little.
-func measure(b *testing.B, call func()) {
-	const batch = 100
-	least, n, began := time.Duration(math.MaxInt64), 0, time.Now()
-	b.ReportAllocs()
-	for b.Loop() {
-		call()
-		if n++; n%batch == 0 {
-			now := time.Now()
-			least, began = min(least, now.Sub(began)), now
-		}
-	}
-	if n >= batch {
-		b.ReportMetric(float64(least)/batch, "least-ns/op")
-	}
 }
 
 // loadStock loads a guest of three empty hooks with Extism's own host.

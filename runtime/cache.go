@@ -1,41 +1,25 @@
 package runtime
 
 import (
-	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/sallyport-dev/sallyport/internal/prune"
 )
-
-// CacheLimits say how much compiled code stays in Options.CacheDir that no policy needs now: a policy that was swapped out
-// may come back, and is then ready at once. Zero values mean that nothing is removed for that reason.
-type CacheLimits struct {
-	Unused time.Duration // what no policy has needed for so long is removed
-	Bytes  int64         // while there is more than this, what was not needed for longest is removed
-}
-
-// The limits that a gateway holds to.
-const (
-	DefaultCacheUnused = 30 * 24 * time.Hour
-	DefaultCacheBytes  = 1 << 30
-)
-
-// freshCode is how long code stays whatever the limits say: somebody has just compiled it, and may be about to need it.
-const freshCode = time.Hour
 
 // cache is where compiled code is kept between starts. Each module has a folder, called by the digest of the module as it
 // was given; the time at which a policy last needed it is the folder's.
 type cache struct {
 	dir    string // "": code is kept in memory only
-	limits CacheLimits
+	limits prune.Limits
 }
 
 // newCache makes the folder, so that one that cannot be used is noticed now.
@@ -81,58 +65,41 @@ func needed(folder string) error {
 	return nil
 }
 
-// code is the folder of one module in the cache.
-type code struct {
-	folder string
-	used   time.Time
-	bytes  int64
-}
-
-// prune removes what the limits say, the oldest first, and never what is current.
+// prune removes what the limits say, and never what is current.
 func (c cache) prune(current map[string]bool) error {
-	if c.dir == "" || c.limits == (CacheLimits{}) {
+	if c.dir == "" || c.limits == (prune.Limits{}) {
 		return nil
 	}
 	var errs []error
 	for folder := range current {
 		errs = append(errs, needed(folder))
 	}
-	all, total, err := c.list()
+	all, err := c.list()
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(all, func(a, b code) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.folder, b.folder)) })
-	for _, m := range all {
-		unused := time.Since(m.used)
-		tooOld := c.limits.Unused > 0 && unused > c.limits.Unused
-		tooMuch := c.limits.Bytes > 0 && total > c.limits.Bytes
-		if current[m.folder] || unused < freshCode || !tooOld && !tooMuch {
-			continue
-		}
-		errs = append(errs, os.RemoveAll(m.folder))
-		total -= m.bytes
-	}
-	return errors.Join(errs...)
+	remove := func(m prune.Item) error { return os.RemoveAll(m.Name) }
+	return errors.Join(append(errs, c.limits.Prune(all, time.Now(), current, remove))...)
 }
 
 // list looks at what is in the cache: the folders of modules, and those that earlier versions kept for all modules.
-func (c cache) list() (all []code, total int64, err error) {
+func (c cache) list() (all []prune.Item, err error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading the policy cache: %w", err)
+		return nil, fmt.Errorf("reading the policy cache: %w", err)
 	}
 	for _, e := range entries {
 		digest, _ := hex.DecodeString(e.Name())
 		if !e.IsDir() || len(digest) != len(moduleKey{}.wasm) && !strings.HasPrefix(e.Name(), "wazero-") {
 			continue // not ours
 		}
-		m := code{folder: filepath.Join(c.dir, e.Name())}
-		if m.bytes, m.used, err = look(m.folder); err != nil {
-			return nil, 0, err
+		m := prune.Item{Name: filepath.Join(c.dir, e.Name())}
+		if m.Bytes, m.Used, err = look(m.Name); err != nil {
+			return nil, err
 		}
-		all, total = append(all, m), total+m.bytes
+		all = append(all, m)
 	}
-	return all, total, nil
+	return all, nil
 }
 
 // look says how large a folder is and when it was used. What is gone meanwhile is nothing.

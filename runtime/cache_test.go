@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/prune"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
@@ -60,13 +61,13 @@ func TestCodeThatNobodyNeedsIsRemoved(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, test := range []struct {
 		name   string
-		limits runtime.CacheLimits
+		limits prune.Limits
 		want   []int
 	}{
-		{"without limits", runtime.CacheLimits{}, []int{1, 2, 3, 4, 5}},
-		{"for 30 days", runtime.CacheLimits{Unused: runtime.DefaultCacheUnused}, []int{3, 4, 5}},
-		{"and is too much", runtime.CacheLimits{Bytes: 1}, []int{4, 5}},
-		{"and is not too much", runtime.CacheLimits{Unused: 100 * day, Bytes: runtime.DefaultCacheBytes}, []int{1, 2, 3, 4, 5}},
+		{"without limits", prune.Limits{}, []int{1, 2, 3, 4, 5}},
+		{"for 30 days", prune.Limits{Unused: prune.DefaultUnused}, []int{3, 4, 5}},
+		{"and is too much", prune.Limits{Bytes: 1}, []int{4, 5}},
+		{"and is not too much", prune.Limits{Unused: 100 * day, Bytes: prune.DefaultBytes}, []int{1, 2, 3, 4, 5}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -108,7 +109,7 @@ func TestTheOldestCodeGoesFirst(t *testing.T) {
 	for n, hours := range []time.Duration{2, 3, 9, 5} {
 		age(t, kept(dir, n+1), hours*time.Hour)
 	}
-	limits := runtime.CacheLimits{Bytes: 3*size + size/2} // three and a half of them, all about as large
+	limits := prune.Limits{Bytes: 3*size + size/2} // three and a half of them, all about as large
 	swapTo(t, newRuntime(t, runtime.Options{CacheDir: dir, CacheLimits: limits}), nil, 5).Close()
 	if got, want := versionsIn(dir, 5), []int{1, 2, 5}; !slices.Equal(got, want) {
 		t.Errorf("the code of %v is left, want %v", got, want)
@@ -124,7 +125,7 @@ func TestWhatIsNotCodeStays(t *testing.T) {
 		}
 		age(t, filepath.Join(dir, name), 365*24*time.Hour)
 	}
-	limits := runtime.CacheLimits{Unused: time.Hour, Bytes: 1}
+	limits := prune.Limits{Unused: time.Hour, Bytes: 1}
 	swapTo(t, newRuntime(t, runtime.Options{CacheDir: dir, CacheLimits: limits}), nil, 1).Close()
 	for name, stays := range old {
 		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != stays {
@@ -138,7 +139,7 @@ func TestCodeThatIsNeededAgainIsNew(t *testing.T) {
 	dir := t.TempDir()
 	swapTo(t, newRuntime(t, runtime.Options{CacheDir: dir}), nil, 1).Close()
 	age(t, kept(dir, 1), 365*24*time.Hour)
-	r := newRuntime(t, runtime.Options{CacheDir: dir, CacheLimits: runtime.CacheLimits{Unused: time.Hour * 24}})
+	r := newRuntime(t, runtime.Options{CacheDir: dir, CacheLimits: prune.Limits{Unused: time.Hour * 24}})
 	swapTo(t, r, nil, 1).Close()
 	swapTo(t, r, nil, 2).Close()
 	if got, want := versionsIn(dir, 2), []int{1, 2}; !slices.Equal(got, want) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/prune"
 )
 
 // Options are what a Runtime needs from outside. The zero value works: no disk cache, no host functions, no log.
@@ -36,7 +37,7 @@ type Options struct {
 	// bounds what that takes.
 	Compiler      func(ctx context.Context) *exec.Cmd
 	CompileLimits CompileLimits
-	CacheLimits   CacheLimits // of CacheDir, where one process is to remove what nobody needs: after each Load; the zero value: none
+	CacheLimits   prune.Limits // of CacheDir, where one process is to remove what nobody needs: after each Load; the zero value: none
 
 	// Unmetered has guests run as they were built, so that the stack of one that traps names lines of its source where the
 	// module knows them. No fuel bounds them: what a guest does is ended after limits.time, recursion when the stack is full.

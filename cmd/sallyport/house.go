@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport-dev/sallyport/hostfuncs/extism"
 	"github.com/sallyport-dev/sallyport/idempotency"
 	"github.com/sallyport-dev/sallyport/identity"
+	"github.com/sallyport-dev/sallyport/internal/prune"
 	"github.com/sallyport-dev/sallyport/kv"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/plugin/trace"
@@ -88,7 +89,7 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	h.runtime, err = runtime.New(ctx, runtime.Options{
 		CacheDir: filepath.Join(first.Data, "policies"), Functions: h.functions(),
 		Portable: extism.New(), Log: log, Observer: observer{h.metrics}, Shadows: shadows{h.metrics}, Tracer: h.trace, Compiler: compiler,
-		CacheLimits: runtime.CacheLimits{Unused: runtime.DefaultCacheUnused, Bytes: runtime.DefaultCacheBytes},
+		CacheLimits: prune.Default(),
 	})
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -76,33 +75,27 @@ func exportEntries(c *cobra.Command, books admin.Books, out io.Writer, format st
 }
 
 func newLedgerVerify() *cobra.Command {
-	var out outputFlags
-	c := &cobra.Command{
+	return visiting(&cobra.Command{
 		Use:   "verify",
 		Short: "Compare the journal with the balances",
 		Long: "Compare the journal with the balances: every settlement belongs to one reservation, and what was settled is what the\n" +
 			"budgets say. It fails if something differs, and says what.",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return withBooks(c, out.config, func(_ *control, books admin.Books) error {
-				found, err := books.Verify(c.Context())
-				if err != nil {
-					return err
-				}
-				if out.json {
-					err = json.NewEncoder(c.OutOrStdout()).Encode(admin.ShowVerification(&found))
-				} else {
-					err = printVerification(c.OutOrStdout(), &found)
-				}
-				if err == nil && len(found.Problems) > 0 {
-					err = fmt.Errorf("the ledger has %d problem(s)", len(found.Problems))
-				}
-				return err
-			})
-		},
-	}
-	out.add(c)
-	return c
+	}, func(v *visit) error {
+		books, err := v.books(v.Context())
+		if err != nil {
+			return err
+		}
+		found, err := books.Verify(v.Context())
+		if err != nil {
+			return err
+		}
+		err = v.show(admin.ShowVerification(&found), func(out io.Writer) error { return printVerification(out, &found) })
+		if err == nil && len(found.Problems) > 0 {
+			err = fmt.Errorf("the ledger has %d problem(s)", len(found.Problems))
+		}
+		return err
+	})
 }
 
 func printVerification(out io.Writer, v *ledger.Verification) error {

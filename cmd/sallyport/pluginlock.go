@@ -43,9 +43,7 @@ func lockCommand(c *cobra.Command, do func(l *locksmith, args []string) error) (
 		if l.snapshot, err = loadSources(flags.config); err != nil {
 			return err
 		}
-		if l.store, _, err = flags.open(c); err != nil {
-			return err
-		}
+		l.store = flags.client(c, l.snapshot)
 		defer l.store.Close()
 		l.rules = lockRules(l.snapshot)
 		if l.file, err = lock.Read(l.snapshot.LockFile()); err != nil {

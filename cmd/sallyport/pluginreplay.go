@@ -22,7 +22,7 @@ import (
 	"github.com/sallyport-dev/sallyport/runtime"
 )
 
-// replayFlags are the flags of plugin replay.
+// replayFlags are the flags of plugin replay and plugin try.
 type replayFlags struct {
 	policy string
 	hooks  []string
@@ -47,26 +47,35 @@ func newPluginReplay() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := newSecondLook(c.Context(), p, args[0], &flags)
-			if err != nil {
-				return err
-			}
-			if err = errors.Join(s.askAll(c.Context()), s.replay.Close(c.Context())); err != nil {
-				return err
-			}
-			if flags.asJSON {
-				return s.writeJSON(c.OutOrStdout())
-			}
-			return s.write(c.OutOrStdout())
+			return flags.run(c, p, args[0])
 		},
 	}
-	f := c.Flags()
-	f.StringVar(&flags.policy, "policy", "", "the `name` of the policy whose decisions are asked about (default: the plugin's, or the only one)")
-	f.StringArrayVar(&flags.hooks, "hook", nil, "only decisions at this `hook`; may be given several times")
-	f.StringVar(&flags.with, "with", "", "a `file` with the policy's configuration, in YAML or JSON")
-	f.IntVar(&flags.show, "show", 20, "how many of the decisions that differ are shown")
-	f.BoolVar(&flags.asJSON, "json", false, "print JSON")
+	flags.add(c)
 	return c
+}
+
+func (r *replayFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&r.policy, "policy", "", "the `name` of the policy whose decisions are asked about (default: the plugin's, or the only one)")
+	f.StringArrayVar(&r.hooks, "hook", nil, "only decisions at this `hook`; may be given several times")
+	f.StringVar(&r.with, "with", "", "a `file` with the policy's configuration, in YAML or JSON")
+	f.IntVar(&r.show, "show", 20, "how many of the decisions that differ are shown")
+	f.BoolVar(&r.asJSON, "json", false, "print JSON")
+}
+
+// run asks a plugin the questions of a trace, and prints what comes of it.
+func (r *replayFlags) run(c *cobra.Command, p *plugin, place string) error {
+	s, err := newSecondLook(c.Context(), p, place, r)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(s.askAll(c.Context()), s.replay.Close(c.Context())); err != nil {
+		return err
+	}
+	if r.asJSON {
+		return s.writeJSON(c.OutOrStdout())
+	}
+	return s.write(c.OutOrStdout())
 }
 
 // secondLook is a policy and the decisions that it is asked about.

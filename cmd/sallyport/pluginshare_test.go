@@ -16,6 +16,7 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/internal/prune"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/plugin/manifest"
 	"github.com/sallyport-dev/sallyport/runtime"
@@ -227,7 +228,7 @@ func TestWhatIsLockedStaysInTheCache(t *testing.T) {
 	if err != nil || len(cached) == 0 {
 		t.Fatalf("nothing is cached: %v", err)
 	}
-	then := time.Now().Add(-2 * runtime.DefaultCacheUnused)
+	then := time.Now().Add(-2 * prune.DefaultUnused)
 	for _, name := range cached {
 		if err := os.Chtimes(name, then, then); err != nil {
 			t.Fatal(err)

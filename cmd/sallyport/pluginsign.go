@@ -164,63 +164,56 @@ func writeNew(path string, text []byte, mode os.FileMode) error {
 
 func newPluginSign() *cobra.Command {
 	var flags signFlags
-	var store storeFlags
 	var name, number string
-	c := &cobra.Command{
+	c := shops(&cobra.Command{
 		Use:   "sign FILE|REF --key KEYFILE",
 		Short: "Sign a policy",
 		Long: "Sign a policy: a file, whose signature is written beside it as FILE.minisig, or one that is shared, whose signature is put\n" +
 			"beside it there. The signature binds the plugin's name, its version and its bytes. minisign -V reads it too.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, _, err := store.open(c)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			content, v, err := contentOf(c.Context(), client, args[0])
-			if err != nil {
-				return err
-			}
-			if v != nil && v.Name() != "" {
-				name, number = v.Name(), v.Number()
-			}
-			signature, err := flags.sign(c, name, number, content)
-			if err != nil {
-				return err
-			}
-			where := args[0] + trust.SignatureSuffix
-			if v != nil && v.Manifest != "" {
-				ref, err := registry.ParseRef(v.Reference)
-				if err != nil {
-					return err
-				}
-				if _, err := client.Attach(c.Context(), ref, v.Manifest, lock.Attachment(signature)); err != nil {
-					return err
-				}
-				where = ref.At(v.Manifest).String()
-			} else if err := lock.Replace(where, signature); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "signed %s %s, %s\n  in  %s\n", name, number, trust.Digest(content), where)
+	}, func(s *shopping) error {
+		content, v, err := s.toSign(s.args[0])
+		if err != nil {
 			return err
-		},
-	}
+		}
+		if v != nil && v.Name() != "" {
+			name, number = v.Name(), v.Number()
+		}
+		signature, err := flags.sign(s.Command, name, number, content)
+		if err != nil {
+			return err
+		}
+		where := s.args[0] + trust.SignatureSuffix
+		if v != nil && v.Manifest != "" {
+			ref, err := registry.ParseRef(v.Reference)
+			if err != nil {
+				return err
+			}
+			if _, err := s.store.Attach(s.Context(), ref, v.Manifest, lock.Attachment(signature)); err != nil {
+				return err
+			}
+			where = ref.At(v.Manifest).String()
+		} else if err := lock.Replace(where, signature); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.OutOrStdout(), "signed %s %s, %s\n  in  %s\n", name, number, trust.Digest(content), where)
+		return err
+	})
 	flags.add(c)
-	store.add(c)
 	c.Flags().StringVar(&name, "name", "", "the `name` of a policy that has no manifest")
 	c.Flags().StringVar(&number, "as-version", "", "the `version` of a policy that has no manifest")
 	_ = c.MarkFlagRequired("key") // it is there
 	return c
 }
 
-// contentOf returns what is to be signed: a module that was looked into, or a script.
-func contentOf(ctx context.Context, store *registry.Client, target string) ([]byte, *lock.Version, error) {
+// toSign returns what is to be signed: a module that was looked into, whoever signed it before, or a script.
+func (s *shopping) toSign(target string) ([]byte, *lock.Version, error) {
 	if strings.HasSuffix(target, ".js") {
 		content, err := os.ReadFile(filepath.Clean(target))
 		return content, nil, err
 	}
-	v, err := lookAt(ctx, store, lock.Rules{}, target)
+	s.rules = lock.Rules{}
+	v, err := s.look(target)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -228,47 +221,38 @@ func contentOf(ctx context.Context, store *registry.Client, target string) ([]by
 }
 
 func newPluginVerify() *cobra.Command {
-	var flags storeFlags
 	var keys []string
 	var rebuild string
-	c := &cobra.Command{
+	c := shops(&cobra.Command{
 		Use:   "verify FILE|REF",
 		Short: "Tell who signed a policy, and whether it comes from its source",
 		Long: "Tell who signed a policy, by the keys of trust in policies.yaml or those that --key names. It fails where nobody did who is\n" +
 			"trusted. --rebuild builds a project and tells whether the policy is what comes of it, to the byte.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			store, snapshot, err := flags.open(c)
-			if err != nil {
+	}, func(s *shopping) (err error) {
+		if len(keys) > 0 {
+			if s.rules.Trust, err = keysOf(keys); err != nil {
 				return err
 			}
-			defer store.Close()
-			rules := trustOf(snapshot)
-			if len(keys) > 0 {
-				if rules.Trust, err = keysOf(keys); err != nil {
-					return err
-				}
-			}
-			if len(rules.Trust) == 0 && rebuild == "" {
-				return errors.New("no key is trusted: --key names one, or policies.yaml under trust")
-			}
-			v, err := lookAt(c.Context(), store, rules, args[0])
-			if err != nil {
-				return err
-			}
-			if v.Unsigned != nil {
-				return fmt.Errorf("%s %w", args[0], v.Unsigned)
-			}
-			if len(rules.Trust) > 0 {
-				fmt.Fprintf(c.OutOrStdout(), "%s %s is signed by %s\n", v.Name(), v.Number(), v.Signer)
-			}
-			if rebuild == "" {
-				return nil
-			}
-			return verifySource(c, v, rebuild)
-		},
-	}
-	flags.add(c)
+		}
+		if len(s.rules.Trust) == 0 && rebuild == "" {
+			return errors.New("no key is trusted: --key names one, or policies.yaml under trust")
+		}
+		v, err := s.look(s.args[0])
+		if err != nil {
+			return err
+		}
+		if v.Unsigned != nil {
+			return fmt.Errorf("%s %w", s.args[0], v.Unsigned)
+		}
+		if len(s.rules.Trust) > 0 {
+			fmt.Fprintf(s.OutOrStdout(), "%s %s is signed by %s\n", v.Name(), v.Number(), v.Signer)
+		}
+		if rebuild == "" {
+			return nil
+		}
+		return verifySource(s.Command, v, rebuild)
+	})
 	c.Flags().StringArrayVar(&keys, "key", nil, "a public `key` or its file, trusted for all names; may be given several times")
 	c.Flags().StringVar(&rebuild, "rebuild", "", "build this `folder` and compare")
 	return c

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/internal/prune"
 	"github.com/sallyport-dev/sallyport/plugin/lock"
 	"github.com/sallyport-dev/sallyport/plugin/registry"
-	"github.com/sallyport-dev/sallyport/runtime"
 )
 
 // storeOptions are how the registries of a configuration are asked. What was pulled is kept in its data folder.
@@ -106,7 +106,7 @@ func pruneShared(c *config.Snapshot, log *slog.Logger) {
 		}
 		store := registry.New(storeOptions(c))
 		defer store.Close()
-		err = store.Prune(needed, registry.CacheLimits{Unused: runtime.DefaultCacheUnused, Bytes: runtime.DefaultCacheBytes})
+		err = store.Prune(needed, prune.Default())
 	}
 	if err != nil {
 		log.Warn("shared policies that nobody needs were not removed", "error", err)
@@ -169,25 +169,82 @@ func (f *storeFlags) open(c *cobra.Command) (*registry.Client, *config.Snapshot,
 	case !errors.Is(err, fs.ErrNotExist):
 		fmt.Fprintf(c.ErrOrStderr(), "the configuration is left aside: %v\n", err)
 	}
+	return f.client(c, snapshot), snapshot, nil
+}
+
+// client returns a client of registries. snapshot is nil without a configuration.
+func (f *storeFlags) client(c *cobra.Command, snapshot *config.Snapshot) *registry.Client {
 	o := storeOptions(snapshot)
 	stated := registry.HostOptions{CAFile: f.caFile, PlainHTTP: f.plainHTTP, AllowPrivateRealms: f.privateRealm}
 	if stated != (registry.HostOptions{}) {
 		o.Hosts, o.HostOptions = nil, stated
 	}
 	o.Progress = newProgress(c.ErrOrStderr())
-	return registry.New(o), snapshot, nil
+	return registry.New(o)
 }
+
+// shopping is a run of a command that speaks with registries.
+type shopping struct {
+	*cobra.Command
+	store    *registry.Client
+	snapshot *config.Snapshot // nil without a configuration
+	rules    lock.Rules       // whom the configuration trusts
+	args     []string
+}
+
+// shops makes a command of what it does with registries.
+func shops(c *cobra.Command, do func(*shopping) error) *cobra.Command {
+	var flags storeFlags
+	flags.add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		store, snapshot, err := flags.open(c)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		return do(&shopping{c, store, snapshot, trustOf(snapshot), args})
+	}
+	return c
+}
+
+// trustOf are the keys of a configuration, if there is one.
+func trustOf(c *config.Snapshot) lock.Rules {
+	if c == nil {
+		return lock.Rules{}
+	}
+	return lock.Rules{Trust: c.Sources.Trust}
+}
+
+// look looks into a file, or into what a reference leads to.
+func (s *shopping) look(target string) (*lock.Version, error) {
+	w := lock.Want{Name: target, Reference: target}
+	info, err := os.Stat(target)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s is a folder: name its module, or sallyport plugin build makes one", target)
+	case err == nil:
+		if w.File, err = filepath.Abs(target); err != nil {
+			return nil, err
+		}
+	default:
+		ref, err := registry.ParseRef(target)
+		if err != nil {
+			return nil, fmt.Errorf("there is no file %s, and as a reference it is wrong: %w", target, err)
+		}
+		w.Reference = ref.String()
+	}
+	return lock.Look(s.Context(), w, s.store, s.rules)
+}
+
+// signerText says who signed a version, for people.
+func (s *shopping) signerText(v *lock.Version) string { return signerText(v, len(s.rules.Trust)) }
 
 // progressFrom is how large a transfer is that people get to see.
 const progressFrom = 1 << 20
 
 // newProgress shows transfers at a terminal, each in one line that is written over.
 func newProgress(out io.Writer) func(registry.Progress) {
-	file, ok := out.(*os.File)
-	if !ok {
-		return nil
-	}
-	if info, err := file.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if file, ok := out.(*os.File); !ok || !isTerminal(file) {
 		return nil
 	}
 	return func(p registry.Progress) {

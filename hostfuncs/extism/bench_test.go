@@ -1,13 +1,12 @@
 package extism_test
 
 import (
-	"math"
 	goruntime "runtime"
 	"testing"
-	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/hostfuncs/extism"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
@@ -74,11 +73,11 @@ func BenchmarkHook(b *testing.B) {
 			for range warm {
 				ask()
 			}
-			measure(b, func() { ask() })
+			testutil.Measure(b, few, func() { ask() })
 		})
 		b.Run(h.name+"/go-sdk", func(b *testing.B) {
 			host, message := loadStock(b, h.wasm(b), nil), messageOf(b, h.policy(b), h.q)
-			measure(b, func() {
+			testutil.Measure(b, few, func() {
 				if code, _, err := host.plugin.Call(h.q.hook().String(), message); code != 0 || err != nil {
 					b.Fatal(code, err)
 				}
@@ -87,26 +86,10 @@ func BenchmarkHook(b *testing.B) {
 	}
 }
 
-// warm is how many calls bring the heap of a Go guest to its size.
-const warm = 5000
-
-// measure times a call. Beside the mean it tells the least mean of a few calls in a row, which a machine that does other things
-// too disturbs little.
-func measure(b *testing.B, call func()) {
-	const batch = 10
-	least, n, began := time.Duration(math.MaxInt64), 0, time.Now()
-	b.ReportAllocs()
-	for b.Loop() {
-		call()
-		if n++; n%batch == 0 {
-			now := time.Now()
-			least, began = min(least, now.Sub(began)), now
-		}
-	}
-	if n >= batch {
-		b.ReportMetric(float64(least)/batch, "least-ns/op")
-	}
-}
+const (
+	warm = 5000 // calls that bring the heap of a Go guest to its size
+	few  = 10   // calls that are timed together: some take long
+)
 
 // What a call of a guest leaves for the collector is the identity that it made up, and little else.
 func TestHooksLeaveLittleGarbage(t *testing.T) {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -178,10 +179,7 @@ func (c *Client) attachmentsOf(ctx context.Context, b *bringer, subject string, 
 
 // artifactType is the manifest's, or that of its configuration where tools follow the older rule.
 func (i *image) artifactType() string {
-	if i.ArtifactType != "" {
-		return i.ArtifactType
-	}
-	return i.Config.MediaType
+	return cmp.Or(i.ArtifactType, i.Config.MediaType)
 }
 
 func merge(all ...map[string]string) map[string]string {

@@ -10,17 +10,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/prune"
 )
-
-// CacheLimits say how much stays in a cache that nobody needs now: a plugin that was taken out may come back, and its registry be
-// away by then. Zero values mean that nothing is removed for that reason.
-type CacheLimits struct {
-	Unused time.Duration // what was not read for so long is removed
-	Bytes  int64         // while there is more than this, what was not read for longest is removed
-}
-
-// freshContent is how long content stays whatever the limits say: somebody has just pulled it, and may be about to lock it.
-const freshContent = time.Hour
 
 // need notes that content is needed now, as the time of its file, unless that was noted not long ago.
 func (c *cache) need(digest string) {
@@ -29,15 +21,15 @@ func (c *cache) need(digest string) {
 		return
 	}
 	now := time.Now()
-	if info, err := os.Stat(name); err == nil && now.Sub(info.ModTime()) > freshContent/2 {
+	if info, err := os.Stat(name); err == nil && now.Sub(info.ModTime()) > prune.Fresh/2 {
 		_ = os.Chtimes(name, now, now) // in a cache that cannot be written to nothing is removed either
 	}
 }
 
 // Prune removes from the cache what the limits say, the oldest first, and never what belongs to the plugins with these digests of
 // manifests. Others may pull into the cache meanwhile.
-func (c *Client) Prune(needed []string, l CacheLimits) error {
-	if c.cache == nil || l == (CacheLimits{}) {
+func (c *Client) Prune(needed []string, l prune.Limits) error {
+	if c.cache == nil || l == (prune.Limits{}) {
 		return nil
 	}
 	if err := c.cache.prune(c.cache.closure(needed), l, time.Now()); err != nil {
@@ -81,7 +73,7 @@ func (c *cache) closure(manifests []string) map[string]bool {
 }
 
 // prune removes content, and then what is noted of content that is not there.
-func (c *cache) prune(needed map[string]bool, l CacheLimits, now time.Time) error {
+func (c *cache) prune(needed map[string]bool, l prune.Limits, now time.Time) error {
 	entries, err := os.ReadDir(c.blobs())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -89,36 +81,22 @@ func (c *cache) prune(needed map[string]bool, l CacheLimits, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	type content struct {
-		digest string
-		info   fs.FileInfo
-	}
-	var all []content
-	var total int64
+	const algorithm = "sha256:"
+	var all []prune.Item
 	for _, e := range entries {
 		info, err := e.Info()
-		if digest := "sha256:" + e.Name(); err == nil && info.Mode().IsRegular() && IsDigest(digest) { // else it is not ours, or gone
-			all, total = append(all, content{digest, info}), total+info.Size()
+		if digest := algorithm + e.Name(); err == nil && info.Mode().IsRegular() && IsDigest(digest) { // else it is not ours, or gone
+			all = append(all, prune.Item{Name: digest, Used: info.ModTime(), Bytes: info.Size()})
 		}
 	}
-	slices.SortFunc(all, func(a, b content) int {
-		return cmp.Or(a.info.ModTime().Compare(b.info.ModTime()), strings.Compare(a.digest, b.digest))
+	removed := l.Prune(all, now, needed, func(i prune.Item) error {
+		err := os.Remove(filepath.Join(c.blobs(), strings.TrimPrefix(i.Name, algorithm)))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	})
-	var errs []error
-	for _, b := range all {
-		unused := now.Sub(b.info.ModTime())
-		tooOld := l.Unused > 0 && unused > l.Unused
-		tooMuch := l.Bytes > 0 && total > l.Bytes
-		if needed[b.digest] || unused < freshContent || !tooOld && !tooMuch {
-			continue
-		}
-		if err := os.Remove(filepath.Join(c.blobs(), b.info.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-			continue
-		}
-		total -= b.info.Size()
-	}
-	return errors.Join(append(errs, c.forget(now))...)
+	return errors.Join(removed, c.forget(now))
 }
 
 // forget removes notes that lead to no content any more.
@@ -129,7 +107,7 @@ func (c *cache) forget(now time.Time) error {
 		for _, name := range names {
 			var note struct{ Digest, Subject string }
 			info, err := os.Stat(name)
-			if err != nil || now.Sub(info.ModTime()) < freshContent || readNote(name, &note) != nil {
+			if err != nil || now.Sub(info.ModTime()) < prune.Fresh || readNote(name, &note) != nil {
 				continue
 			}
 			file, err := c.file(cmp.Or(note.Digest, note.Subject))

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/prune"
 )
 
 // age makes all content and all notes of a cache older.
@@ -62,15 +64,15 @@ func isCached(t *testing.T, dir string, p Pushed) bool {
 func TestPrune(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, test := range map[string]struct {
-		limits CacheLimits
+		limits prune.Limits
 		ages   [3]time.Duration // of the needed one, an old one and a newer one
 		kept   [3]bool
 	}{
-		"without limits":     {CacheLimits{}, [3]time.Duration{90 * day, 90 * day, 90 * day}, [3]bool{true, true, true}},
-		"for 30 days":        {CacheLimits{Unused: 30 * day}, [3]time.Duration{90 * day, 31 * day, 29 * day}, [3]bool{true, false, true}},
-		"too much":           {CacheLimits{Bytes: 1}, [3]time.Duration{90 * day, 2 * day, day}, [3]bool{true, false, false}},
-		"pulled a while ago": {CacheLimits{Bytes: 1, Unused: time.Minute}, [3]time.Duration{0, day, time.Minute}, [3]bool{true, false, true}},
-		"not too much":       {CacheLimits{Bytes: 1 << 30, Unused: 100 * day}, [3]time.Duration{99 * day, 99 * day, 99 * day}, [3]bool{true, true, true}},
+		"without limits":     {prune.Limits{}, [3]time.Duration{90 * day, 90 * day, 90 * day}, [3]bool{true, true, true}},
+		"for 30 days":        {prune.Limits{Unused: 30 * day}, [3]time.Duration{90 * day, 31 * day, 29 * day}, [3]bool{true, false, true}},
+		"too much":           {prune.Limits{Bytes: 1}, [3]time.Duration{90 * day, 2 * day, day}, [3]bool{true, false, false}},
+		"pulled a while ago": {prune.Limits{Bytes: 1, Unused: time.Minute}, [3]time.Duration{0, day, time.Minute}, [3]bool{true, false, true}},
+		"not too much":       {prune.Limits{Bytes: 1 << 30, Unused: 100 * day}, [3]time.Duration{99 * day, 99 * day, 99 * day}, [3]bool{true, true, true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, dir := serve(t, true), t.TempDir()
@@ -122,7 +124,7 @@ func TestReadingKeepsContentYoung(t *testing.T) {
 	if _, err := c.CachedReferrers(read.ManifestDigest, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Prune(nil, CacheLimits{Unused: 24 * time.Hour}); err != nil {
+	if err := c.Prune(nil, prune.Limits{Unused: 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	if !isCached(t, dir, read) || isCached(t, dir, unread) {
@@ -132,7 +134,7 @@ func TestReadingKeepsContentYoung(t *testing.T) {
 
 func TestPruneOfNothing(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir(), filepath.Join(t.TempDir(), "not", "there")} {
-		if err := client(t, Options{CacheDir: dir}).Prune(nil, CacheLimits{Bytes: 1}); err != nil {
+		if err := client(t, Options{CacheDir: dir}).Prune(nil, prune.Limits{Bytes: 1}); err != nil {
 			t.Errorf("%q: %v", dir, err)
 		}
 	}

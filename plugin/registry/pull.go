@@ -179,10 +179,7 @@ func (a Artifact) check() error {
 	if err != nil || image.ArtifactType != ArtifactType {
 		return err
 	}
-	m, err := manifest.Read(a.Wasm)
-	if errors.Is(err, manifest.ErrNone) {
-		m, err = &manifest.Manifest{}, nil
-	}
+	m, err := said(a.Wasm)
 	if err != nil {
 		return err
 	}

@@ -48,10 +48,7 @@ func (c *Client) pushArtifact(ctx context.Context, r Ref, a Artifact) (Pushed, e
 	if r.Digest != "" {
 		return Pushed{}, errors.New("a digest is found by pushing: name a tag")
 	}
-	m, err := manifest.Read(a.Wasm)
-	if errors.Is(err, manifest.ErrNone) {
-		m, err = &manifest.Manifest{}, nil
-	}
+	m, err := said(a.Wasm)
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -71,6 +68,15 @@ func (c *Client) pushArtifact(ctx context.Context, r Ref, a Artifact) (Pushed, e
 	top := blobs[len(blobs)-1].descriptor.Digest
 	r.Digest = top
 	return Pushed{Ref: r, ManifestDigest: top, WasmDigest: digestOf(a.Wasm)}, nil
+}
+
+// said is what a module says of itself; one without a manifest says nothing.
+func said(wasm []byte) (*manifest.Manifest, error) {
+	m, err := manifest.Read(wasm)
+	if errors.Is(err, manifest.ErrNone) {
+		return &manifest.Manifest{}, nil
+	}
+	return m, err
 }
 
 // pack makes the contents of an artifact, the manifest last.

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -41,18 +42,11 @@ func (p Policy) checkCosign(f Facts, digest string, s Signature) (Signer, error)
 			return Signer{}, err
 		}
 		if want := f.Manifest; want == "" || of != want {
-			return Signer{}, fmt.Errorf("%w: %s signed %s, and this is %s", ErrOtherDigest, k, printable(of), orElse(want, "a file with the digest "+digest))
+			return Signer{}, fmt.Errorf("%w: %s signed %s, and this is %s", ErrOtherDigest, k, printable(of), cmp.Or(want, "a file with the digest "+digest))
 		}
 	}
 	// The content's own manifest says its name and version, and the digest binds that.
 	return k.accept(f, f.Name, f.Version)
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // cosignParts returns the bytes that were signed, and the signature.

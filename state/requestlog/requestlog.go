@@ -260,15 +260,10 @@ func (l *Log) open() (err error) {
 func (l *Log) begin() error {
 	number := l.next
 	l.next++
-	create := func() (*os.File, error) {
-		return os.OpenFile(l.path(number), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+		return fmt.Errorf("making the log's folder: %w", err)
 	}
-	tail, err := create()
-	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(l.dir, 0o700); err == nil {
-			tail, err = create()
-		}
-	}
+	tail, err := os.OpenFile(l.path(number), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("beginning a file of the log: %w", err)
 	}
