@@ -10,24 +10,46 @@ import (
 type account struct {
 	Account
 	windows    []*window // the present window of each budget, and of budgets that are no longer asked for
+	own        window    // the first of them that there was: most accounts never have another one
+	list       [1]*window
 	rates      [numRates]arrival
 	concurrent int64
 
 	pins   int      // admissions that hold it
+	moved  bool     // its rates have moved since the journal last had them
 	dirty  bool     // changed since its row was last encoded
 	flight bool     // its row is encoded and not written yet
 	next   *account // the next dirty one
 	newer  *account // the one that came into memory after it
 }
 
+// newWindow makes a window of the account.
+func (a *account) newWindow() *window {
+	if a.own.account != nil { // somebody may hold on to it though it is over
+		return &window{account: a}
+	}
+	a.own.account = a
+	return &a.own
+}
+
+// addWindow takes in one more window.
+func (a *account) addWindow(w *window) {
+	if a.windows == nil {
+		a.windows = a.list[:0]
+	}
+	a.windows = append(a.windows, w)
+}
+
 // spare reports whether the account can be forgotten: its row says all there is to know.
-func (a *account) spare() bool { return a.pins == 0 && !a.dirty && !a.flight }
+func (a *account) spare() bool { return a.pins == 0 && !a.moved && !a.dirty && !a.flight }
 
 // accounts are those in memory.
 type accounts struct {
 	resident map[Account]*account
 	most     int
-	first    *account // of those that are dirty, the one that has been so for the longest
+	moved    []*account // those whose rates have moved
+	dirty    int        // accounts that are
+	first    *account   // of those that are dirty, the one that has been so for the longest
 	last     *account
 	oldest   *account // in memory, by when it came there or was last looked at
 	newest   *account
@@ -40,12 +62,35 @@ func (t *accounts) touch(a *account) {
 		return
 	}
 	a.dirty = true
+	t.dirty++
 	if t.last == nil {
 		t.first = a
 	} else {
 		t.last.next = a
 	}
 	t.last = a
+}
+
+// move notes that rates of an account have moved.
+func (t *accounts) move(a *account) {
+	if !a.moved {
+		a.moved = true
+		t.moved = append(t.moved, a)
+	}
+	t.touch(a)
+}
+
+// takeMoved takes some of the accounts whose rates have moved, and reports whether there are more.
+func (t *accounts) takeMoved(most int) (some []*account, more bool) {
+	n := min(most, len(t.moved))
+	some = t.moved[:n]
+	for _, a := range some {
+		a.moved = false
+	}
+	if t.moved = t.moved[n:]; len(t.moved) == 0 {
+		t.moved = nil
+	}
+	return some, len(t.moved) > 0
 }
 
 // clean takes the account that has been dirty for the longest; nil if none is.
@@ -57,6 +102,7 @@ func (t *accounts) clean() *account {
 	if t.first = a.next; t.first == nil {
 		t.last = nil
 	}
+	t.dirty--
 	a.next, a.dirty, a.flight = nil, false, true
 	return a
 }
@@ -153,12 +199,12 @@ func parseAccount(name Account, row []byte) (a *account, segment uint64, err err
 		}
 	}
 	for range d.count(len(row)) {
-		w := &window{account: a}
+		w := a.newWindow()
 		w.period, w.zone = abi.Period(d.byte()), d.text()
 		w.start, w.end = d.int(), d.int()
 		w.settled, w.limit = abi.NanoUSD(d.int()), abi.NanoUSD(d.int())
 		w.alerted = d.byte()
-		a.windows = append(a.windows, w)
+		a.addWindow(w)
 	}
 	if err := d.end(); err != nil {
 		return nil, 0, fmt.Errorf("%w: row of %s: %w", ErrCorrupt, name, err)
@@ -190,7 +236,7 @@ func (l *Ledger) pin(name Account) (*account, error) {
 // load reads an account's row; one without a row has used nothing.
 func (l *Ledger) load(name Account) (*account, error) {
 	a := &account{Account: name}
-	row, ok, err := l.store.Read(a.row())
+	row, ok, err := l.store.ReadBook(a.row())
 	if err != nil {
 		return nil, fmt.Errorf("reading the account %s: %w", name, err)
 	}

@@ -64,7 +64,7 @@ func (l *Ledger) Admit(a *Admission) (*Refusal, error) {
 		}
 		account.concurrent++
 		if a.take(i, now) {
-			l.accounts.touch(account)
+			l.accounts.move(account)
 		}
 	}
 	a.show(now)
@@ -199,7 +199,7 @@ func (l *Ledger) Leave(a *Admission, used *abi.Usage) {
 			limit := a.Levels[i].Limits[r]
 			truly := span(min(units(rate.unit, input, output), limit), limit, rate.period)
 			account.rates[r].move(now, truly-int64(took))
-			l.accounts.touch(account)
+			l.accounts.move(account)
 		}
 	}
 	a.unpin()

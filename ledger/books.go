@@ -11,21 +11,20 @@ import (
 	"time"
 )
 
-// books is what the bookkeeping knows. It brings rows up to the journal, so that little has to be replayed after a
-// restart. Only one flush runs at a time: busy is held.
+// books is what the bookkeeping knows. It brings the store's rows and sums up to the journal, so that little has to be
+// replayed after a restart. Only one flush runs at a time: busy is held.
 type books struct {
 	usage   map[usageKey]*usageSum // being written
 	usageTo uint64                 // the segment that usage is up to
-	days    []*usageDay            // the last ones that usage was written of
-	written uint64                 // the segment that the rows of usage are up to
-	due     time.Time              // when usage is written next
+	written uint64                 // the segment that the store's sums of usage are up to
+	due     time.Time              // when the books are brought up to date next
 	replay  uint64                 // the first segment that a restart has to read, as the row of that name says
 	checked uint64                 // the segment that the balances were checked up to
 }
 
 const (
-	booksInterval = time.Second      // between flushes of accounts: what a crash can lose of rate limits
-	usageInterval = 30 * time.Second // between flushes of usage: what a restart has to read of the journal
+	ratesInterval = time.Second      // between writes of rates to the journal: what a crash can lose of them
+	booksInterval = 30 * time.Second // between flushes: what a restart has to read of the journal
 	checkInterval = time.Minute
 	dropInterval  = time.Hour
 	flushChunk    = 4096     // accounts that are encoded at a time
@@ -38,22 +37,25 @@ const replayRow = "replay"
 // keepBooks is the bookkeeper.
 func (l *Ledger) keepBooks() {
 	defer close(l.booked)
-	flush, check, drop := time.NewTicker(booksInterval), time.NewTicker(checkInterval), time.NewTicker(dropInterval)
-	defer flush.Stop()
+	rates, check, drop := time.NewTicker(ratesInterval), time.NewTicker(checkInterval), time.NewTicker(dropInterval)
+	defer rates.Stop()
 	defer check.Stop()
 	defer drop.Stop()
 	ctx := context.Background()
 	for {
 		var err error
 		select {
-		case <-flush.C:
-			err = l.flush(ctx, false)
+		case <-rates.C:
+			l.journalRates()
+			if l.due() {
+				err = l.flush(ctx)
+			}
 		case <-check.C:
 			err = l.check(ctx)
 		case <-drop.C:
 			err = l.dropOld(ctx)
 		case <-l.stop:
-			if err := l.flush(ctx, true); err != nil {
+			if err := l.flush(ctx); err != nil {
 				l.log.Error("closing the ledger: its rows are behind its journal", "error", err)
 			}
 			return
@@ -64,14 +66,24 @@ func (l *Ledger) keepBooks() {
 	}
 }
 
-// flush writes the rows of all accounts that have changed, and those of usage if they are due or wanted at once.
-func (l *Ledger) flush(ctx context.Context, usage bool) error {
+// due reports whether the books are to be brought up to date: it is time, or so many accounts have changed that few in
+// memory can be forgotten.
+func (l *Ledger) due() bool {
+	l.busy.Lock()
+	defer l.busy.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.now().Before(l.books.due) || l.accounts.dirty > l.accounts.most/2
+}
+
+// flush writes the rows of all accounts that have changed, and the sums of usage.
+func (l *Ledger) flush(ctx context.Context) error {
 	l.busy.Lock()
 	defer l.busy.Unlock()
 	first := uint64(0)
 	for {
 		l.mu.Lock()
-		part := l.seal(usage)
+		part := l.takePart()
 		l.mu.Unlock()
 		if first == 0 {
 			first = part.replay
@@ -83,15 +95,19 @@ func (l *Ledger) flush(ctx context.Context, usage bool) error {
 			break
 		}
 	}
-	if err := l.writeUsage(ctx); err != nil {
+	if err := l.writeUsage(); err != nil {
 		return err
 	}
-	return l.writeReplay(min(first, l.books.written+1))
+	if err := l.writeReplay(min(first, l.books.written+1)); err != nil {
+		return err
+	}
+	l.books.due = l.now().Add(booksInterval)
+	return nil
 }
 
 // part is what one step of a flush writes.
 type part struct {
-	number   uint64 // the segment that the rows are up to
+	number   uint64 // the segment that it is up to
 	accounts []*account
 	rows     []row  // of accounts
 	replay   uint64 // the first segment that has to be read if these and all earlier changes are written
@@ -99,35 +115,38 @@ type part struct {
 	more     bool   // there are more accounts
 }
 
-// seal ends the batch that is being filled, and encodes accounts as they are at its end. The mutex is held.
-func (l *Ledger) seal(usage bool) *part {
-	l.carry()
-	p := &part{sealed: l.unwritten()}
-	number := l.segment()
-	if p.sealed != nil && p.sealed.number == number {
+// seal ends the batch that is being filled, and returns the number of the last segment, and what must be written
+// until the journal has that: nil if it does. The mutex is held.
+func (l *Ledger) seal() (number uint64, sealed *batch) {
+	sealed, number = l.unwritten(), l.segment()
+	if sealed != nil && sealed.number == number {
 		l.begin(number + 1)
-	} else {
-		number--
+		return number, sealed
 	}
-	p.number = number
+	return number - 1, sealed
+}
+
+// takePart encodes accounts as they are at the end of a segment, and takes the sums of usage up to there. The mutex is held.
+func (l *Ledger) takePart() *part {
+	l.carry()
+	p := new(part)
+	p.number, p.sealed = l.seal()
 	for len(p.accounts) < flushChunk {
 		a := l.accounts.clean()
 		if a == nil {
 			break
 		}
 		p.accounts = append(p.accounts, a)
-		p.rows = append(p.rows, row{a.row(), a.encode(number)})
+		p.rows = append(p.rows, row{a.row(), a.encode(p.number)})
 	}
 	p.more = l.accounts.first != nil
-	p.replay = number + 1
+	p.replay = p.number + 1
 	if r := l.open.first(); r != nil {
 		p.replay = min(p.replay, r.segment)
 	}
-	if l.books.usage == nil && (usage || !l.now().Before(l.books.due)) {
-		l.books.usage, l.books.usageTo = l.usage, number
+	if l.books.usage == nil {
+		l.books.usage, l.books.usageTo = l.usage, p.number
 		l.usage = make(map[usageKey]*usageSum, len(l.usage)) // there will be about as many again
-	} else if l.books.usage == nil && len(l.usage) == 0 {
-		l.books.written = number
 	}
 	return p
 }
@@ -153,11 +172,15 @@ func (l *Ledger) carry() {
 	}
 }
 
-// writePart waits until the journal has what the rows say, and writes them.
+// writePart waits until the journal has what the rows say, and writes them. The journal is synced before: numbers that a
+// power failure took back would be given again, to events that the rows would be taken to have.
 func (l *Ledger) writePart(ctx context.Context, p *part) error {
 	err := l.await(ctx, p.sealed)
+	if err == nil {
+		err = l.store.Sync()
+	}
 	if err == nil && len(p.rows) > 0 {
-		if err = l.store.Write(sorted(p.rows)); err != nil {
+		if err = l.store.WriteBooks(sorted(p.rows)); err != nil {
 			err = fmt.Errorf("writing accounts: %w", err)
 		}
 	}
@@ -221,7 +244,7 @@ func (l *Ledger) writeReplay(from uint64) error {
 	if ratios, changed := l.ratios.encode(); changed {
 		rows[ratiosRow] = ratios
 	}
-	if err := l.store.Write(maps.All(rows)); err != nil {
+	if err := l.store.WriteBooks(maps.All(rows)); err != nil {
 		return fmt.Errorf("writing the ledger's place: %w", err)
 	}
 	l.books.replay = from

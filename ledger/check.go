@@ -15,18 +15,18 @@ func (l *Ledger) check(ctx context.Context) error {
 	l.busy.Lock()
 	defer l.busy.Unlock()
 	l.mu.Lock()
-	p := l.seal(false)
+	number, sealed := l.seal()
 	settled := l.windowsNow()
 	l.report("what is reserved is not the sum of the open reservations", l.checkReserved())
 	l.mu.Unlock()
-	if err := l.writePart(ctx, p); err != nil {
+	if err := l.await(ctx, sealed); err != nil {
 		return err
 	}
-	sums, err := l.settledSince(ctx, l.books.checked+1, p.number)
+	sums, err := l.settledSince(ctx, l.books.checked+1, number)
 	if err != nil {
 		return err
 	}
-	l.books.checked = p.number
+	l.books.checked = number
 	l.report("what is settled is not what the journal says", checkSettled(settled, sums))
 	return nil
 }

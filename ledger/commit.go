@@ -26,18 +26,39 @@ func (l *Ledger) segment() uint64 { return l.batches[len(l.batches)-1].number }
 // write adds the reservation's event to the journal's next segment. The mutex is held.
 func (l *Ledger) write(r *Reservation) *batch {
 	b := l.batches[len(l.batches)-1]
-	before := len(b.buf)
-	b.buf = r.appendEvent(b.buf)
 	r.segment, r.position = b.number, l.journal
-	l.journal += int64(len(b.buf) - before)
+	l.extend(b, r.appendEvent(b.buf))
 	if r.State == StateSettled && !l.armed { // nobody waits for it
 		l.armed = true
 		l.lazy.Reset(lazyWrite)
 	}
-	if len(b.buf) >= fullBatch {
+	return b
+}
+
+// extend takes an event that was appended into the batch that is being filled. The mutex is held.
+func (l *Ledger) extend(b *batch, longer []byte) {
+	l.journal += int64(len(longer) - len(b.buf))
+	if b.buf = longer; len(b.buf) >= fullBatch {
 		l.begin(b.number + 1)
 	}
-	return b
+}
+
+// journalRates writes where the rates stand that have moved since the last time: that is what a crash may not lose of
+// them. Rows are for that too dear.
+func (l *Ledger) journalRates() {
+	for more := true; more; {
+		var some []*account
+		l.mu.Lock()
+		some, more = l.accounts.takeMoved(flushChunk)
+		for _, a := range some {
+			b := l.batches[len(l.batches)-1]
+			l.extend(b, a.appendRates(b.buf))
+		}
+		l.mu.Unlock()
+		if len(some) > 0 {
+			l.rouse()
+		}
+	}
 }
 
 // begin begins the batch that events go to from now on.

@@ -1,16 +1,17 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 )
 
-// A segment of the journal is a version byte and events, each behind its length. There are two kinds. A reservation
+// A segment of the journal is a version byte and events, each behind its length. There are three kinds. A reservation
 // says that an attempt may leave and what is held for it; one that stays open for long is repeated, so that little
 // has to be read after a restart. A settlement says what the attempt came to; it repeats what it belongs to, so that
-// it can be read alone.
+// it can be read alone. Rates say where those of an account stand: once a second, if they have moved.
 const segmentVersion = 1
 
 // eventKind says what an event is. The numbers are on the disk.
@@ -19,6 +20,7 @@ type eventKind byte
 const (
 	reservationEvent eventKind = 1
 	settlementEvent  eventKind = 2
+	ratesEvent       eventKind = 3
 )
 
 // share names a window that an entry counts against.
@@ -67,12 +69,59 @@ func (r *Reservation) appendEvent(dst []byte) []byte {
 		e.int(r.Settled.UnixMicro())
 		e.usage(&r.Usage)
 	}
+	return e.seal(start)
+}
+
+// seal fills in the length of the event that begins at start.
+func (e *encoder) seal(start int) []byte {
 	length := len(e.buf) - start - 2
 	if length > maxEvent {
 		panic("ledger: an event that is longer than names can make it")
 	}
 	e.buf[start], e.buf[start+1] = byte(length), byte(length>>8)
 	return e.buf
+}
+
+// appendRates appends the event that says where the account's rates stand: a mask of those that were used, and each of them.
+func (a *account) appendRates(dst []byte) []byte {
+	start := len(dst)
+	e := encoder{append(dst, 0, 0, byte(ratesEvent), byte(a.Kind))}
+	e.text(a.ID)
+	mask := uint64(0)
+	for i, r := range a.rates {
+		if r != 0 {
+			mask |= 1 << i
+		}
+	}
+	e.uint(mask)
+	for _, r := range a.rates {
+		if r != 0 {
+			e.int(int64(r))
+		}
+	}
+	return e.seal(start)
+}
+
+// moved is a rates event as it is read.
+type moved struct {
+	Account
+	mask  uint64
+	rates [numRates]arrival
+}
+
+func parseRates(body []byte) (m moved, err error) {
+	d := decoder{buf: body}
+	d.byte() // the kind
+	m.Kind, m.ID, m.mask = Kind(d.byte()), d.text(), d.uint()
+	if m.mask >= 1<<numRates {
+		return m, errors.New("a rate that this program does not know")
+	}
+	for i := range m.rates {
+		if m.mask&(1<<i) != 0 {
+			m.rates[i] = arrival(d.int())
+		}
+	}
+	return m, d.end()
 }
 
 // share appends what names a window.
@@ -118,8 +167,13 @@ func (d *decoder) usage() (u abi.Usage) {
 	return u
 }
 
-// readSegment calls f for each event of a segment. The event is used again for the next one.
+// readSegment calls f for each event of a segment that is an attempt's. The event is used again for the next one.
 func readSegment(segment []byte, f func(*event) error) error {
+	return readAll(segment, f, func(*moved) error { return nil })
+}
+
+// readAll calls attempt for each event of an attempt, and rates for the others.
+func readAll(segment []byte, attempt func(*event) error, rates func(*moved) error) error {
 	d := decoder{buf: segment}
 	if version := d.byte(); version != segmentVersion {
 		return fmt.Errorf("%w: version %d of a segment, this program knows %d", ErrCorrupt, version, segmentVersion)
@@ -127,10 +181,20 @@ func readSegment(segment []byte, f func(*event) error) error {
 	var ev event
 	for len(d.buf) > 0 {
 		body := d.body()
+		if len(body) > 0 && eventKind(body[0]) == ratesEvent {
+			m, err := parseRates(body)
+			if err != nil {
+				return fmt.Errorf("%w: rates: %w", ErrCorrupt, err)
+			}
+			if err := rates(&m); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := ev.parse(body); err != nil {
 			return fmt.Errorf("%w: an event: %w", ErrCorrupt, err)
 		}
-		if err := f(&ev); err != nil {
+		if err := attempt(&ev); err != nil {
 			return err
 		}
 	}

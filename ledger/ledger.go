@@ -54,12 +54,12 @@ type Options struct {
 	Log      *slog.Logger     // default: nothing is logged
 	Clock    func() time.Time // default: time.Now
 	Alert    func(Alert)      // is told when spending reaches a share of a budget; must not block; default: nobody is
-	Resident int              // accounts kept in memory, as far as they are not in use; default 16,384
+	Resident int              // accounts kept in memory, as far as they are not in use; default 32,768
 }
 
 // defaultResident is small because the store keeps the rows of others at hand, and the collector has to look at each
 // account again and again.
-const defaultResident = 16384
+const defaultResident = 32768
 
 func (o Options) withDefaults() Options {
 	if o.Log == nil {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -290,7 +291,7 @@ func TestRetentionDropsAndVerifyKnows(t *testing.T) {
 		}
 		l.Settle(r, Settlement{Basis: Authoritative, Cost: dime})
 		l.Leave(a, &abi.Usage{})
-		if err := l.flush(t.Context(), true); err != nil {
+		if err := l.flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c.Add(10 * time.Hour)
@@ -340,5 +341,31 @@ func TestTotalsByDay(t *testing.T) {
 	got = nil
 	if err := l.Totals(t.Context(), "2026-11-22", "2026-11-22", collect); err != nil || len(got) != 1 {
 		t.Errorf("one day: %v, %v", got, err)
+	}
+}
+
+// Books that do not fit their journal are not guessed at.
+func TestABookWithoutItsJournalIsRefused(t *testing.T) {
+	store := newMemory()
+	l := opened(t, store, nil, Settings{})
+	use(t, l, 3)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	behind, ahead := store.Snapshot(), newMemory()
+	last, err := behind.LastSegment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(behind.WriteBooks(maps.All(map[string][]byte{replayRow: {1}})), behind.Drop(t.Context(), last)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ahead.WriteBooks(maps.All(map[string][]byte{replayRow: {5}})); err != nil {
+		t.Fatal(err)
+	}
+	for what, store := range map[string]*testutil.Memory{"the journal has lost its beginning": behind, "the journal has lost its end": ahead} {
+		if _, err := Open(t.Context(), Options{Store: store}); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

@@ -95,7 +95,8 @@ func TestRatesSurviveRestart(t *testing.T) {
 			l.Leave(admitted(t, l, level), &abi.Usage{})
 		}
 		if killed {
-			if err := l.flush(t.Context(), false); err != nil { // as it does every second
+			l.journalRates() // as it does every second
+			if err := l.sync(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			store = store.Snapshot()

@@ -111,11 +111,11 @@ func (a *account) balance(b *abi.Budget, now time.Time) Balance {
 // Verify compares the journal with the balances: every settlement belongs to one reservation, and what was settled in
 // the present window of each budget is what its row says. It may run beside everything else.
 func (l *Ledger) Verify(ctx context.Context) (Verification, error) {
-	if err := l.flush(ctx, true); err != nil && !errors.Is(err, ErrUnavailable) {
+	if err := l.flush(ctx); err != nil && !errors.Is(err, ErrUnavailable) {
 		return Verification{}, err
 	}
 	v := verifying{upTo: map[Account]uint64{}, windows: map[share]*audited{}, open: map[string]bool{}}
-	if err := l.store.Scan(ctx, accountRows, accountRows, v.row); err != nil {
+	if err := l.store.ScanBooks(ctx, accountRows, accountRows, v.row); err != nil {
 		return Verification{}, fmt.Errorf("reading the balances: %w", err)
 	}
 	last, err := l.store.LastSegment()

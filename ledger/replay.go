@@ -12,7 +12,7 @@ import (
 type replaying struct {
 	*Ledger
 	upTo  map[Account]uint64      // the segment that an account's row is up to
-	known map[usageKey]uint64     // the same of the rows of usage
+	known map[int64]uint64        // the same of the usage of a day
 	open  map[string]*Reservation // by request id and attempt
 	order []*Reservation          // of open, as they came; those that were settled meanwhile are nil
 	at    map[*Reservation]int    // their places in order
@@ -28,14 +28,22 @@ func (l *Ledger) replay(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the end of the journal: %w", err)
 	}
+	if from > last+1 {
+		return fmt.Errorf("%w: the books are up to segment %d, and the journal ends with %d", ErrCorrupt, from-1, last)
+	}
 	l.begin(last + 1)
 	l.books.replay, l.books.written, l.books.checked = from, from-1, last
 	p := &replaying{
-		Ledger: l, upTo: map[Account]uint64{}, known: map[usageKey]uint64{},
+		Ledger: l, upTo: map[Account]uint64{}, known: map[int64]uint64{},
 		open: map[string]*Reservation{}, at: map[*Reservation]int{},
 	}
+	next := from
 	err = l.store.Segments(ctx, from, func(number uint64, segment []byte) error {
-		return readSegment(segment, func(ev *event) error { return p.apply(number, ev) })
+		if number != next {
+			return fmt.Errorf("%w: the books are up to segment %d, and the journal goes on with %d", ErrCorrupt, next-1, number)
+		}
+		next++
+		return readAll(segment, func(ev *event) error { return p.apply(number, ev) }, func(m *moved) error { return p.move(number, m) })
 	})
 	if err != nil {
 		return fmt.Errorf("replaying the journal: %w", err)
@@ -46,7 +54,7 @@ func (l *Ledger) replay(ctx context.Context) error {
 
 // readReplay reads where a restart has to begin, and what the ratios were.
 func (l *Ledger) readReplay() (from uint64, err error) {
-	row, ok, err := l.store.Read(replayRow)
+	row, ok, err := l.store.ReadBook(replayRow)
 	if err != nil {
 		return 0, fmt.Errorf("reading the ledger's place: %w", err)
 	}
@@ -58,7 +66,7 @@ func (l *Ledger) readReplay() (from uint64, err error) {
 	if err := d.end(); err != nil || from == 0 {
 		return 0, fmt.Errorf("%w: the row of its place", ErrCorrupt)
 	}
-	row, ok, err = l.store.Read(ratiosRow)
+	row, ok, err = l.store.ReadBook(ratiosRow)
 	if err != nil {
 		return 0, fmt.Errorf("reading the learned ratios: %w", err)
 	}
@@ -94,7 +102,26 @@ func (p *replaying) apply(number uint64, ev *event) error {
 			}
 		}
 	}
-	return p.applyUsage(number, &ev.Entry)
+	p.applyUsage(number, &ev.Entry)
+	return nil
+}
+
+// move takes rates into account.
+func (p *replaying) move(number uint64, m *moved) error {
+	a, err := p.account(m.Account)
+	if err != nil {
+		return err
+	}
+	if number <= p.upTo[m.Account] {
+		return nil
+	}
+	for i, r := range m.rates {
+		if m.mask&(1<<i) != 0 {
+			a.rates[i] = r
+		}
+	}
+	p.accounts.touch(a)
+	return nil
 }
 
 // account finds an account, and notes what its row is up to. Nothing is forgotten while the journal is replayed.
@@ -103,7 +130,7 @@ func (p *replaying) account(name Account) (*account, error) {
 		return a, nil
 	}
 	a := &account{Account: name}
-	row, ok, err := p.store.Read(a.row())
+	row, ok, err := p.store.ReadBook(a.row())
 	if err != nil {
 		return nil, fmt.Errorf("reading the account %s: %w", name, err)
 	}
@@ -133,13 +160,14 @@ func (a *account) find(s *share) *window {
 		return a.windows[i]
 	}
 	w := a.open(s)
-	a.windows = append(a.windows, w)
+	a.addWindow(w)
 	return w
 }
 
 // open begins the window of a share.
 func (a *account) open(s *share) *window {
-	w := &window{account: a, period: s.period, zone: s.zone, start: s.start}
+	w := a.newWindow()
+	w.period, w.zone, w.start = s.period, s.zone, s.start
 	if zone, err := time.LoadLocation(s.zone); err == nil {
 		_, w.end = bounds(s.period, time.Unix(s.start, 0), zone)
 	} else if s.period != abi.InTotal {
@@ -167,26 +195,17 @@ func (p *replaying) reopen(name string, ev *event) error {
 	return nil
 }
 
-// applyUsage adds a settled attempt to the sums of usage, unless its row has it.
-func (p *replaying) applyUsage(number uint64, e *Entry) error {
-	key := usageKey{e.Time.Unix() / secondsPerDay, e.KeyID, e.Team, e.Model}
-	upTo, known := p.known[key]
+// applyUsage adds a settled attempt to the sums of usage, unless the store has it.
+func (p *replaying) applyUsage(number uint64, e *Entry) {
+	day := e.Time.Unix() / secondsPerDay
+	upTo, known := p.known[day]
 	if !known {
-		row, ok, err := p.store.Read(key.row())
-		if err != nil {
-			return fmt.Errorf("reading usage: %w", err)
-		}
-		if ok {
-			if _, upTo, err = parseUsage(row); err != nil {
-				return err
-			}
-		}
-		p.known[key] = upTo
+		upTo = p.store.UsageUpTo(dayName(day))
+		p.known[day] = upTo
 	}
 	if number > upTo {
 		p.addUsage(e)
 	}
-	return nil
 }
 
 // settleOpen books what the settings say for the attempts that a crash left open. Their providers may have billed

@@ -3,9 +3,6 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"iter"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,39 +10,17 @@ import (
 	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
-// halting is a store that counts reads of usage, and whose writes can come to an end half-way.
+// halting is a store whose additions of usage can fail from some day on.
 type halting struct {
 	*testutil.Memory
-	reads atomic.Int64
-	most  atomic.Int64 // rows of usage that may be written before one fails; 0: all
+	from string // the first day that fails; "": none
 }
 
-func (s *halting) Read(key string) ([]byte, bool, error) {
-	if strings.HasPrefix(key, usageRows) {
-		s.reads.Add(1)
-	}
-	return s.Memory.Read(key)
-}
-
-func (s *halting) Write(rows iter.Seq2[string, []byte]) error {
-	n, failed := int64(0), false
-	err := s.Memory.Write(func(yield func(string, []byte) bool) {
-		for key, value := range rows {
-			if strings.HasPrefix(key, usageRows) {
-				if n++; s.most.Load() != 0 && n > s.most.Load() {
-					failed = true
-					return
-				}
-			}
-			if !yield(key, value) {
-				return
-			}
-		}
-	})
-	if failed {
+func (s *halting) AddUsage(day string, upTo uint64, rows func(yield func(key, label string, numbers []int64) bool)) error {
+	if s.from != "" && day >= s.from {
 		return errors.New("the disk is full")
 	}
-	return err
+	return s.Memory.AddUsage(day, upTo, rows)
 }
 
 // use has n keys make one attempt each.
@@ -77,76 +52,67 @@ func used(t *testing.T, l *Ledger) (keys int, cost abi.NanoUSD) {
 	return keys, cost
 }
 
-func TestFirstRowOfUsageIsWrittenWithoutReading(t *testing.T) {
-	store := &halting{Memory: newMemory()}
+func TestUsageIsAddedUp(t *testing.T) {
+	store := newMemory()
 	clock := testutil.NewClock("2026-11-21T12:00:00Z")
 	l := opened(t, store, clock, Settings{})
 	facts := []struct {
-		name  string
-		do    func()
-		keys  int
-		cost  abi.NanoUSD
-		reads int64 // at most
+		name string
+		do   func()
+		keys int
+		cost abi.NanoUSD
 	}{
-		{"the first of 20 keys", func() { use(t, l, 20) }, 20, 20 * dime, 0},
-		{"the same again", func() { use(t, l, 20) }, 20, 40 * dime, 20},
-		{"with ten more", func() { use(t, l, 30) }, 30, 70 * dime, 20},
-		{"the next day", func() { clock.Add(24 * time.Hour); use(t, l, 30) }, 60, 100 * dime, 0},
+		{"the first of 20 keys", func() { use(t, l, 20) }, 20, 20 * dime},
+		{"the same again", func() { use(t, l, 20) }, 20, 40 * dime},
+		{"with ten more", func() { use(t, l, 30) }, 30, 70 * dime},
+		{"the next day", func() { clock.Add(24 * time.Hour); use(t, l, 30) }, 60, 100 * dime},
 	}
 	for _, f := range facts {
-		store.reads.Store(0)
 		f.do()
 		if keys, cost := used(t, l); keys != f.keys || cost != f.cost {
-			t.Errorf("%s: %d rows with %s, want %d with %s", f.name, keys, cost, f.keys, f.cost)
-		}
-		if n := store.reads.Load(); n > f.reads {
-			t.Errorf("%s: %d rows were read, want %d", f.name, n, f.reads)
+			t.Errorf("%s: %d sums with %s, want %d with %s", f.name, keys, cost, f.keys, f.cost)
 		}
 	}
-	// A ledger that is opened later does not know what the one before it has written, and looks.
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	next := opened(t, store, clock, Settings{})
 	use(t, next, 30)
 	if keys, cost := used(t, next); keys != 60 || cost != 130*dime {
-		t.Errorf("after a restart: %d rows with %s, want 60 with %s", keys, cost, 130*dime)
+		t.Errorf("after a restart: %d sums with %s, want 60 with %s", keys, cost, 130*dime)
+	}
+	next = opened(t, store.Snapshot(), clock, Settings{})
+	if keys, cost := used(t, next); keys != 60 || cost != 130*dime {
+		t.Errorf("after a kill: %d sums with %s, want 60 with %s", keys, cost, 130*dime)
 	}
 }
 
-func TestUsageIsCountedOnceThoughAWriteEndedHalfWay(t *testing.T) {
+// Of two days one is written, and the other is not: also after a kill each attempt is counted once.
+func TestUsageIsCountedOnceThoughAFlushEndedHalfWay(t *testing.T) {
 	store := &halting{Memory: newMemory()}
-	l := opened(t, store, testutil.NewClock("2026-11-21T12:00:00Z"), Settings{})
+	clock := testutil.NewClock("2026-11-21T12:00:00Z")
+	l := opened(t, store, clock, Settings{})
 	use(t, l, 20)
-	store.most.Store(7)
-	if err := l.flush(t.Context(), true); err == nil {
-		t.Fatal("a write that ended half-way is no error")
+	clock.Add(24 * time.Hour)
+	use(t, l, 20)
+	store.from = "2026-11-22"
+	if err := l.flush(t.Context()); err == nil {
+		t.Fatal("usage that could not be written is no error")
 	}
 	use(t, l, 20)
-	store.most.Store(0)
-	if keys, cost := used(t, l); keys != 20 || cost != 40*dime {
-		// The second half of it waits for the next flush: the first try is made good before.
-		if keys, cost = used(t, l); keys != 20 || cost != 40*dime {
-			t.Errorf("%d rows with %s, want 20 with %s", keys, cost, 40*dime)
+	killed := opened(t, store.Snapshot(), clock, Settings{})
+	if keys, cost := used(t, killed); keys != 40 || cost < 40*dime {
+		t.Errorf("after a kill: %d sums with %s, want 40 with %s at least", keys, cost, 40*dime)
+	}
+	verified(t, killed)
+	store.from = ""
+	for range 2 { // the first try is made good before what came after it is written
+		if err := l.flush(t.Context()); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if keys, cost := used(t, l); keys != 40 || cost != 60*dime {
+		t.Errorf("%d sums with %s, want 40 with %s", keys, cost, 60*dime)
 	}
 	verified(t, l)
-}
-
-func TestUsageOfMoreKeysThanAreKnown(t *testing.T) {
-	l := opened(t, newMemory(), testutil.NewClock("2026-11-21T12:00:00Z"), Settings{})
-	day, err := l.usageDay(t.Context(), l.now().Unix()/secondsPerDay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	day.most = 5
-	for n := 1; n <= 3; n++ {
-		use(t, l, 20)
-		if keys, cost := used(t, l); keys != 20 || cost != abi.NanoUSD(20*n)*dime {
-			t.Errorf("%d rows with %s, want 20 with %s", keys, cost, abi.NanoUSD(20*n)*dime)
-		}
-	}
-	if len(day.rows) != 5 {
-		t.Errorf("%d rows are known, 5 may be", len(day.rows))
-	}
 }

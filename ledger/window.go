@@ -65,7 +65,8 @@ func (a *account) window(b *abi.Budget, now time.Time) (w *window, begun bool) {
 			continue
 		}
 		if w.end != 0 && now.Unix() >= w.end {
-			next := &window{account: a, period: w.period, zone: w.zone}
+			next := a.newWindow()
+			next.period, next.zone = w.period, w.zone
 			next.start, next.end = bounds(b.Period, now, b.Location)
 			a.windows[i] = next
 			w, begun = next, true
@@ -76,9 +77,10 @@ func (a *account) window(b *abi.Budget, now time.Time) (w *window, begun bool) {
 		w.limit = b.Amount
 		return w, begun
 	}
-	w = &window{account: a, period: b.Period, zone: b.Zone(), limit: b.Amount}
+	w = a.newWindow()
+	w.period, w.zone, w.limit = b.Period, b.Zone(), b.Amount
 	w.start, w.end = bounds(b.Period, now, b.Location)
-	a.windows = append(a.windows, w)
+	a.addWindow(w)
 	return w, true
 }
 

@@ -9,33 +9,40 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/sallyport-dev/sallyport/state/journal"
+	"github.com/sallyport-dev/sallyport/state/rows"
+	"github.com/sallyport-dev/sallyport/state/sums"
 )
 
-// A backup is one stream. It is a framing of our own, and not Badger's: it holds rows and journal, says where it ends,
-// and can be read by whatever keeps them next. Numbers are big-endian, varints unsigned LEB128:
+// A backup is one stream. It is a framing of our own, and not Badger's: it holds the rows of keys, teams and what policies remember, the journal, and
+// the files of the ledger's books and usage, and says where it ends. Numbers are big-endian, varints unsigned LEB128:
 //
 //	"sallyport-backup"   16 bytes
-//	1                    1 byte, version
+//	2                    1 byte, version; in version 1 there are no parts of files, and the ledger's books are among the rows
 //	time                 8 bytes, Unix seconds
 //	first                8 bytes, number of the journal's first segment
 //	'r' key value        a row; both are a varint length and their bytes; in the order of their keys
 //	's' number segment   varint; varint length and bytes; in order
+//	'f' name part        the next part of a file: "books/" or "usage/" and its name; both are a varint length and bytes
 //	'e' rows segments    how many there were, 8 bytes each
 //	SHA-256              32 bytes, of all before
 const (
 	backupMagic   = "sallyport-backup"
-	backupVersion = 1
+	backupVersion = 2
 	rowFrame      = 'r'
 	segmentFrame  = 's'
+	fileFrame     = 'f'
 	endFrame      = 'e'
+
+	filePart = 256 << 10 // bytes of a file in one frame
 )
 
 // Backup writes all that the ledger's folder has, as it is at one moment: keys, teams, the digests' secret, the
-// journal and its rows. It runs beside everything else; as long as it does, the journal gives nothing up. The stream
+// journal, books and usage. It runs beside everything else; as long as it does, the journal gives nothing up. The stream
 // holds no secret of a key, but who has it can test guesses of weak ones.
 func (s *State) Backup(ctx context.Context, w io.Writer) (err error) {
 	// Journal and rows are held still for the moment in which the transaction begins and the last number is read.
@@ -48,12 +55,17 @@ func (s *State) Backup(ctx context.Context, w io.Writer) (err error) {
 	defer s.ledger.end()
 	defer s.ledger.caught(&err)
 	txn := db.NewTransaction(false)
-	c := contents{time: s.clock().Unix(), first: s.journal.First(), last: s.journal.Last(), txn: txn, journal: s.journal}
+	c := contents{version: backupVersion, time: s.clock().Unix(), first: s.journal.First(), last: s.journal.Last(), txn: txn, journal: s.journal}
+	c.files, err = snapshot(s.books, s.usage)
 	s.backups.Add(1)
 	s.moment.Unlock()
 	defer s.backups.Add(-1)
 	defer txn.Discard()
-	sum, err := c.dump(ctx, w)
+	defer c.close()
+	var sum []byte
+	if err == nil {
+		sum, err = c.dump(ctx, w)
+	}
 	if err == nil {
 		_, err = w.Write(sum)
 	}
@@ -65,17 +77,49 @@ func (s *State) Backup(ctx context.Context, w io.Writer) (err error) {
 
 // contents is what a backup is made of.
 type contents struct {
+	version     byte
 	time        int64
 	first, last uint64 // segments
 	txn         *badger.Txn
 	journal     *journal.Journal
+	files       []savedFile
+}
+
+// savedFile is a file as it was at the moment of a backup. It can be read though it is gone meanwhile.
+type savedFile struct {
+	name string // with its folder
+	*os.File
+	size int64
+}
+
+// snapshot returns the files of books and usage, opened.
+func snapshot(r *rows.Table, u *sums.Sums) (all []savedFile, err error) {
+	books, err := r.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range books {
+		all = append(all, savedFile{booksFolder + "/" + f.Name, f.File, f.Size})
+	}
+	usage, err := u.Snapshot()
+	for _, f := range usage {
+		all = append(all, savedFile{usageFolder + "/" + f.Name, f.File, f.Size})
+	}
+	return all, err
+}
+
+// close closes the files, which were only read.
+func (c *contents) close() {
+	for _, f := range c.files {
+		_ = f.Close()
+	}
 }
 
 // dump writes everything but the checksum, which it returns.
 func (c *contents) dump(ctx context.Context, w io.Writer) ([]byte, error) {
 	sum := sha256.New()
 	out := bufio.NewWriterSize(io.MultiWriter(w, sum), 64<<10)
-	b := append([]byte(backupMagic), backupVersion)
+	b := append([]byte(backupMagic), c.version)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.time))
 	b = binary.BigEndian.AppendUint64(b, c.first)
 	_, err := out.Write(b) // an error stays with the writer until Flush
@@ -85,6 +129,9 @@ func (c *contents) dump(ctx context.Context, w io.Writer) ([]byte, error) {
 	}
 	if err == nil {
 		segments, err = c.dumpSegments(ctx, out)
+	}
+	if err == nil {
+		err = c.dumpFiles(ctx, out)
 	}
 	if err != nil {
 		return nil, err
@@ -142,6 +189,31 @@ func (c *contents) dumpSegments(ctx context.Context, out *bufio.Writer) (segment
 		err = fmt.Errorf("%w: the journal has %d segments from %d to %d", ErrCorrupt, segments, c.first, c.last)
 	}
 	return segments, err
+}
+
+func (c *contents) dumpFiles(ctx context.Context, out *bufio.Writer) error {
+	part, head := make([]byte, filePart), []byte(nil)
+	for _, f := range c.files {
+		for at := int64(0); at < f.size; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			n, err := f.ReadAt(part[:min(filePart, f.size-at)], at)
+			if err != nil {
+				return fmt.Errorf("reading %s: %w", f.name, err)
+			}
+			at += int64(n)
+			head = append(binary.AppendUvarint(append(head[:0], fileFrame), uint64(len(f.name))), f.name...)
+			head = binary.AppendUvarint(head, uint64(n))
+			if _, err := out.Write(head); err != nil {
+				return err
+			}
+			if _, err := out.Write(part[:n]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // backupReader reads a backup and sums up what it read.
@@ -210,8 +282,8 @@ func (r *backupReader) header() (c contents, err error) {
 	if string(head[:len(backupMagic)]) != backupMagic {
 		return c, errors.New("it is no backup")
 	}
-	if version := head[len(backupMagic)]; version != backupVersion {
-		return c, fmt.Errorf("it has version %d, this program knows %d", version, backupVersion)
+	if c.version = head[len(backupMagic)]; c.version < 1 || c.version > backupVersion {
+		return c, fmt.Errorf("it has version %d, this program knows %d", c.version, backupVersion)
 	}
 	at, err := r.number()
 	if err == nil {

@@ -46,11 +46,41 @@ func filledState(t *testing.T, dir string) *State {
 	for i := range 1000 {
 		rows[fmt.Sprint("row/", i)] = bytes.Repeat([]byte{byte(i)}, i)
 	}
-	if err := s.Write(maps.All(rows)); err != nil {
+	if err := errors.Join(s.Write(maps.All(rows)), s.WriteBooks(maps.All(rows))); err != nil {
 		t.Fatal(err)
+	}
+	for n := range uint64(3) {
+		for _, day := range []string{"2026-11-20", "2026-11-21"} {
+			if err := s.AddUsage(day, n+1, sumsOf(map[string]int64{"a": int64(n), "b": 1})); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	s.Record(exchange(time.Now()))
 	return s
+}
+
+// sumsOf gives sums of one number each.
+func sumsOf(sums map[string]int64) func(yield func(key, label string, numbers []int64) bool) {
+	return func(yield func(key, label string, numbers []int64) bool) {
+		for _, key := range slices.Sorted(maps.Keys(sums)) {
+			if !yield(key, "label of "+key, []int64{sums[key]}) {
+				return
+			}
+		}
+	}
+}
+
+// used is all usage.
+func used(t interface{ Error(...any) }, s *State) (all []string) {
+	err := s.Usage(context.Background(), "", "", func(day, key, label string, numbers []int64) error {
+		all = append(all, fmt.Sprint(day, " ", key, " ", label, " ", numbers, " ", s.UsageUpTo(day)))
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return all
 }
 
 // compareStates tells whether two states have the same, by all that can be asked of them.
@@ -62,6 +92,8 @@ func compareStates(t *testing.T, got, want *State) {
 		"teams":  func(s *State) any { teams, err := s.Teams(ctx, identity.Query{}); return []any{teams, err} },
 		"pepper": func(s *State) any { pepper, err := s.Pepper(); return []any{pepper, err} },
 		"rows":   func(s *State) any { return scanned(t, s, "", "") },
+		"books":  func(s *State) any { return scanned(t, ledgerBooks{s}, "", "") },
+		"usage":  func(s *State) any { return used(t, s) },
 		"last":   func(s *State) any { last, err := s.LastSegment(); return []any{last, err} },
 		"segments": func(s *State) any {
 			all := make(map[uint64]string)
@@ -164,13 +196,16 @@ func TestRestoreRefusesDamage(t *testing.T) {
 		"the time":                flip(len(backupMagic) + 3),
 		"the first segment":       flip(len(backupMagic) + 16),
 		"a row":                   flip(200),
-		"a segment":               flip(len(whole) - 1000),
+		"a segment":               flip(len(whole) / 2),
+		"a file of books":         flip(len(whole) - 2000),
+		"a file of usage":         flip(len(whole) - 100),
 		"the counts":              flip(len(whole) - sha256.Size - 1),
 		"the checksum":            flip(len(whole) - 1),
 		"something behind":        append(bytes.Clone(whole), 0),
 		"cut in the header":       whole[:10],
 		"cut in the rows":         whole[:5000],
-		"cut in the segments":     whole[:len(whole)-5000],
+		"cut in the segments":     whole[:len(whole)/2],
+		"cut in the files":        whole[:len(whole)-5000],
 		"cut before the checksum": whole[:len(whole)-sha256.Size],
 		"cut by one byte":         whole[:len(whole)-1],
 	}
@@ -365,7 +400,7 @@ func TestBackupIsOfOneMoment(t *testing.T) {
 				return
 			}
 			rows := map[string][]byte{"a": binary.BigEndian.AppendUint64(nil, n), "z": binary.BigEndian.AppendUint64(nil, n)}
-			if err := errors.Join(s.Write(maps.All(rows)), s.Drop(context.Background(), n)); err != nil {
+			if err := errors.Join(s.WriteBooks(maps.All(rows)), s.Drop(context.Background(), n)); err != nil {
 				t.Error(err)
 				return
 			}
@@ -375,7 +410,7 @@ func TestBackupIsOfOneMoment(t *testing.T) {
 		restored := filledAgain(t, backupOf(t, s))
 		var row [2]uint64
 		for i, key := range []string{"a", "z"} {
-			value, ok, err := restored.Read(key)
+			value, ok, err := restored.ReadBook(key)
 			if err != nil {
 				t.Fatal(err)
 			}

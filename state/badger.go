@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sallyport-dev/sallyport/state/journal"
+	"github.com/sallyport-dev/sallyport/state/rows"
+	"github.com/sallyport-dev/sallyport/state/sums"
 )
 
 // Bounds of a memory table, from which all of Badger's other sizes follow.
@@ -66,7 +68,7 @@ func openDatabase(dir string, memTable int64, log *slog.Logger) (db *badger.DB, 
 		WithIndexCacheSize(0).
 		WithValueLogFileSize(16 << 20).
 		WithMetricsEnabled(false).
-		WithDetectConflicts(false)) // every row has one writer at a time: the keys' mutex, or the ledger's
+		WithDetectConflicts(false)) // every row has one writer at a time: who holds the keys' mutex
 	return db, translate(err)
 }
 
@@ -105,9 +107,10 @@ func translate(err error) error {
 		return nil
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return ErrNotFound
-	case errors.Is(err, badger.ErrDBClosed), errors.Is(err, badger.ErrBlockedWrites), errors.Is(err, journal.ErrClosed):
+	case errors.Is(err, badger.ErrDBClosed), errors.Is(err, badger.ErrBlockedWrites),
+		errors.Is(err, journal.ErrClosed), errors.Is(err, rows.ErrClosed), errors.Is(err, sums.ErrClosed):
 		return ErrClosed
-	case errors.Is(err, journal.ErrCorrupt):
+	case errors.Is(err, journal.ErrCorrupt), errors.Is(err, rows.ErrCorrupt), errors.Is(err, sums.ErrCorrupt):
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)

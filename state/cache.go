@@ -43,14 +43,13 @@ func (c *cache) find(digest *abi.Digest) (*abi.Identity, bool) {
 }
 
 // put remembers what was read from the database after epoch was noted.
-func (c *cache) put(digest *abi.Digest, identity *abi.Identity, epoch uint64) {
+func (c *cache) put(e *entry, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch.Load() != epoch {
 		return
 	}
-	e := &entry{digest: *digest, identity: identity}
-	if identity != nil {
+	if e.identity != nil {
 		c.known.put(e)
 	} else {
 		c.unknown.put(e)
@@ -70,29 +69,41 @@ func (c *cache) forget(digest *abi.Digest) {
 // table holds entries in sets that their digest chooses. Digests are keyed hashes, spread evenly whatever clients
 // send, so no set can be flooded on purpose.
 type table struct {
-	slots []atomic.Pointer[entry]
+	slots []slot
 	hand  int // the way that the next entry takes in a full set
+}
+
+// slot is where an entry is. The tag is a part of its digest, so that the entries of other digests need not be looked at:
+// each of them is far from the processor. For a moment it may be that of the entry before.
+type slot struct {
+	tag   atomic.Uint64
+	entry atomic.Pointer[entry]
 }
 
 // entry is immutable.
 type entry struct {
 	digest   abi.Digest
-	identity *abi.Identity
+	identity *abi.Identity // nil: the digest belongs to nobody
 }
 
 // newTable makes a table. sets is a power of two.
-func newTable(sets int) table { return table{slots: make([]atomic.Pointer[entry], sets*ways)} }
+func newTable(sets int) table { return table{slots: make([]slot, sets*ways)} }
 
-func (t *table) set(digest *abi.Digest) []atomic.Pointer[entry] {
+func tagOf(digest *abi.Digest) uint64 { return binary.LittleEndian.Uint64(digest[8:]) }
+
+func (t *table) set(digest *abi.Digest) []slot {
 	sets := uint64(len(t.slots) / ways)
 	first := ways * (binary.LittleEndian.Uint64(digest[:]) & (sets - 1))
 	return t.slots[first : first+ways]
 }
 
 func (t *table) find(digest *abi.Digest) *entry {
-	set := t.set(digest)
+	set, tag := t.set(digest), tagOf(digest)
 	for i := range set {
-		if e := set[i].Load(); e != nil && e.digest == *digest {
+		if set[i].tag.Load() != tag {
+			continue
+		}
+		if e := set[i].entry.Load(); e != nil && e.digest == *digest {
 			return e
 		}
 	}
@@ -100,14 +111,14 @@ func (t *table) find(digest *abi.Digest) *entry {
 }
 
 func (t *table) put(e *entry) {
-	set := t.set(&e.digest)
+	set, tag := t.set(&e.digest), tagOf(&e.digest)
 	free := -1
 	for i := range set {
-		switch old := set[i].Load(); {
-		case old == nil:
+		old := set[i].entry.Load()
+		if old == nil {
 			free = i
-		case old.digest == e.digest:
-			set[i].Store(e)
+		} else if set[i].tag.Load() == tag && old.digest == e.digest {
+			set[i].entry.Store(e)
 			return
 		}
 	}
@@ -115,14 +126,15 @@ func (t *table) put(e *entry) {
 		free = t.hand
 		t.hand = (t.hand + 1) % ways
 	}
-	set[free].Store(e)
+	set[free].entry.Store(e)
+	set[free].tag.Store(tag)
 }
 
 func (t *table) forget(digest *abi.Digest) {
 	set := t.set(digest)
 	for i := range set {
-		if e := set[i].Load(); e != nil && e.digest == *digest {
-			set[i].Store(nil)
+		if e := set[i].entry.Load(); e != nil && e.digest == *digest {
+			set[i].entry.Store(nil)
 		}
 	}
 }

@@ -21,8 +21,8 @@ func TestCache(t *testing.T) {
 		t.Error("an empty cache finds something")
 	}
 	who := &abi.Identity{Name: "ci"}
-	c.put(numbered(1), who, c.epoch.Load())
-	c.put(numbered(2), nil, c.epoch.Load())
+	c.put(&entry{*numbered(1), who}, c.epoch.Load())
+	c.put(&entry{*numbered(2), nil}, c.epoch.Load())
 	if id, found := c.find(numbered(1)); !found || id != who {
 		t.Errorf("known: %v, %t", id, found)
 	}
@@ -43,7 +43,7 @@ func TestCacheRefusesAnswersFromBeforeAChange(t *testing.T) {
 	c := newCache(2, 2)
 	epoch := c.epoch.Load()
 	c.forget(numbered(1))
-	c.put(numbered(1), &abi.Identity{}, epoch)
+	c.put(&entry{*numbered(1), &abi.Identity{}}, epoch)
 	if _, found := c.find(numbered(1)); found {
 		t.Error("an outdated answer was remembered")
 	}
@@ -52,7 +52,7 @@ func TestCacheRefusesAnswersFromBeforeAChange(t *testing.T) {
 func TestCacheReplacesWhatItHas(t *testing.T) {
 	c := newCache(1, 1)
 	for _, name := range []string{"a", "b", "c"} {
-		c.put(numbered(1), &abi.Identity{Name: name}, c.epoch.Load())
+		c.put(&entry{*numbered(1), &abi.Identity{Name: name}}, c.epoch.Load())
 	}
 	if id, _ := c.find(numbered(1)); id.Name != "c" {
 		t.Errorf("found %q, want the last", id.Name)
@@ -66,7 +66,7 @@ func TestCacheIsBounded(t *testing.T) {
 	const sets = 4
 	c := newCache(sets, sets)
 	for n := range uint64(10_000) {
-		c.put(numbered(n), &abi.Identity{}, c.epoch.Load())
+		c.put(&entry{*numbered(n), &abi.Identity{}}, c.epoch.Load())
 		if _, found := c.find(numbered(n)); !found {
 			t.Fatalf("digest %d is not found right after it was put", n)
 		}
@@ -78,9 +78,9 @@ func TestCacheIsBounded(t *testing.T) {
 
 func TestFloodOfUnknownDigestsPushesNoKeyOut(t *testing.T) {
 	c := newCache(1, 1)
-	c.put(numbered(0), &abi.Identity{}, c.epoch.Load())
+	c.put(&entry{*numbered(0), &abi.Identity{}}, c.epoch.Load())
 	for n := range uint64(10_000) {
-		c.put(numbered(n+1), nil, c.epoch.Load())
+		c.put(&entry{*numbered(n + 1), nil}, c.epoch.Load())
 	}
 	if id, _ := c.find(numbered(0)); id == nil {
 		t.Error("the key is gone")
@@ -89,7 +89,7 @@ func TestFloodOfUnknownDigestsPushesNoKeyOut(t *testing.T) {
 
 func remembered(t *table) (n int) {
 	for i := range t.slots {
-		if t.slots[i].Load() != nil {
+		if t.slots[i].entry.Load() != nil {
 			n++
 		}
 	}
@@ -109,7 +109,7 @@ func TestCacheInParallel(t *testing.T) {
 				n := (i*7 + g) % len(identities)
 				switch i % 5 {
 				case 0:
-					c.put(numbered(uint64(n)), identities[n], c.epoch.Load())
+					c.put(&entry{*numbered(uint64(n)), identities[n]}, c.epoch.Load())
 				case 1:
 					c.forget(numbered(uint64(n)))
 				default:

@@ -38,6 +38,29 @@ func TestLedgerStore(t *testing.T) {
 	})
 }
 
+// ledgerBooks are the rows that the ledger has for itself, in the place of the others.
+type ledgerBooks struct{ *State }
+
+func (b ledgerBooks) Write(rows iter.Seq2[string, []byte]) error { return b.WriteBooks(rows) }
+
+func (b ledgerBooks) Read(key string) ([]byte, bool, error) { return b.ReadBook(key) }
+
+func (b ledgerBooks) Scan(ctx context.Context, prefix, from string, f func(key string, value []byte) error) error {
+	return b.ScanBooks(ctx, prefix, from, f)
+}
+
+func TestLedgerBooks(t *testing.T) {
+	testStore(t, func(t *testing.T) (ledgerStore, func() ledgerStore) {
+		dir := t.TempDir()
+		s := openState(t, dir, Options{})
+		return ledgerBooks{s}, func() ledgerStore {
+			closeState(t, s)
+			s = openState(t, dir, Options{})
+			return ledgerBooks{s}
+		}
+	})
+}
+
 // testStore tests a store. open returns an empty one, and what closes it and opens it again.
 func testStore(t *testing.T, open func(t *testing.T) (s ledgerStore, reopen func() ledgerStore)) {
 	t.Run("segments", func(t *testing.T) { testSegments(t, open) })

@@ -89,14 +89,14 @@ func (d *database) write(f func() error) error {
 
 func (d *database) commit(txn *badger.Txn) error { return d.write(txn.Commit) }
 
-// reclaim lets Badger give up files.
+// reclaim makes what was committed survive a power failure, and lets Badger give up files.
 func (d *database) reclaim() error {
 	db, err := d.begin()
 	if err != nil {
 		return err
 	}
 	defer d.end()
-	return translate(d.write(func() error { return reclaimSpace(db) }))
+	return translate(d.write(func() error { return errors.Join(db.Sync(), reclaimSpace(db)) }))
 }
 
 // mergeNeed returns how many bytes the database may write by itself.

@@ -78,7 +78,6 @@ func TestLedgerSurvivesAFailedWrite(t *testing.T) {
 			"Again":     s.Write(maps.All(map[string][]byte{"x": {1}})),
 			"Read":      readErr,
 			"Append":    s.Append(1, []byte("x"), true),
-			"Drop":      s.Drop(context.Background(), 1),
 			"Backup":    s.Backup(context.Background(), new(strings.Builder)),
 			"ChangeKey": second(s.ChangeKey(context.Background(), "ci", setState(abi.KeyActive))),
 			"Health":    second(s.Health()),

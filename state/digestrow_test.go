@@ -50,15 +50,15 @@ func TestIdentityRows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id, err := parseIdentity(raw, new(zones)); err != nil || !reflect.DeepEqual(id, &tt.id) {
+			if id, err := parsedIdentity(raw, new(zones)); err != nil || !reflect.DeepEqual(id, &tt.id) {
 				t.Errorf("read as %+v, %v", id, err)
 			}
 			for cut := range raw {
-				if id, err := parseIdentity(raw[:cut], new(zones)); !errors.Is(err, ErrCorrupt) {
+				if id, err := parsedIdentity(raw[:cut], new(zones)); !errors.Is(err, ErrCorrupt) {
 					t.Errorf("cut after %d bytes it is read as %+v, %v", cut, id, err)
 				}
 			}
-			if _, err := parseIdentity(append(raw, 0), new(zones)); !errors.Is(err, ErrCorrupt) {
+			if _, err := parsedIdentity(append(raw, 0), new(zones)); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("with a byte more: %v", err)
 			}
 		})
@@ -82,7 +82,7 @@ func TestParseIdentityRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(tt.name, err)
 		}
-		if id, err := parseIdentity(row, new(zones)); !errors.Is(err, ErrCorrupt) {
+		if id, err := parsedIdentity(row, new(zones)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: read as %+v, %v", tt.name, id, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestIdentityComesBack(t *testing.T) {
 	z := new(zones)
 	rapid.Check(t, func(t *rapid.T) {
 		id := drawIdentity(t)
-		got, err := parseIdentity(appendIdentity(nil, id), z)
+		got, err := parsedIdentity(appendIdentity(nil, id), z)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,14 +143,14 @@ func FuzzParseIdentity(f *testing.F) {
 	f.Add(appendIdentity(nil, &abi.Identity{Models: []string{"a"}, Labels: []abi.Label{{Name: "a"}}, Budgets: []abi.Budget{{Amount: 1}}}))
 	f.Add([]byte("key_0123456789abcdef"))
 	f.Fuzz(func(t *testing.T, row []byte) {
-		id, err := parseIdentity(row, new(zones))
+		id, err := parsedIdentity(row, new(zones))
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatal(err)
 			}
 			return
 		}
-		again, err := parseIdentity(appendIdentity(nil, id), new(zones))
+		again, err := parsedIdentity(appendIdentity(nil, id), new(zones))
 		for i := range id.Budgets {
 			id.Budgets[i].Location, again.Budgets[i].Location = nil, nil
 		}
@@ -158,4 +158,13 @@ func FuzzParseIdentity(f *testing.F) {
 			t.Fatalf("%+v came back as %+v, %v", id, again, err)
 		}
 	})
+}
+
+// parsedIdentity is the identity of a row.
+func parsedIdentity(row []byte, z *zones) (*abi.Identity, error) {
+	e, err := parseEntry(row, z)
+	if err != nil {
+		return nil, err
+	}
+	return e.identity, nil
 }

@@ -93,7 +93,10 @@ func (d *disk) step(n int) error {
 	for i := range 20 {
 		rows[fmt.Sprintf("row/%d", (n*7919+i)%20_000)] = make([]byte, 500)
 	}
-	return d.s.Write(maps.All(rows))
+	if err := errors.Join(d.s.Write(maps.All(rows)), d.s.WriteBooks(maps.All(rows))); err != nil {
+		return err
+	}
+	return d.s.AddUsage("2026-11-21", d.segments, sumsOf(map[string]int64{fmt.Sprint(n % 100): 1}))
 }
 
 func (d *disk) fill() error {
@@ -144,6 +147,8 @@ func (d *disk) refuse() error {
 	for _, err := range []error{
 		d.s.Append(d.segments+1, []byte("x"), true),
 		d.s.Write(maps.All(map[string][]byte{"row/1": {1}})),
+		d.s.WriteBooks(maps.All(map[string][]byte{"row/1": {1}})),
+		d.s.AddUsage("2026-11-21", d.segments+1, sumsOf(map[string]int64{"a": 1})),
 		d.s.CreateTeam(context.Background(), identity.Team{Team: abi.Team{Name: "x"}}),
 	} {
 		if !errors.Is(err, ErrDiskFull) {

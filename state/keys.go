@@ -20,19 +20,24 @@ func (s *State) Lookup(digest *abi.Digest) (*abi.Identity, bool) {
 		return id, id != nil
 	}
 	epoch := s.cache.epoch.Load()
-	id, err := s.readIdentity(digest)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	e, err := s.readEntry(digest)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		e = new(entry)
+	case err != nil:
 		s.log.Error("looking up a key failed: the request is refused", "error", err)
 		return nil, false
 	}
-	s.cache.put(digest, id, epoch)
-	return id, id != nil
+	e.digest = *digest
+	s.cache.put(e, epoch)
+	return e.identity, e.identity != nil
 }
 
-func (s *State) readIdentity(digest *abi.Digest) (id *abi.Identity, err error) {
+// readEntry reads whom a digest belongs to.
+func (s *State) readEntry(digest *abi.Digest) (e *entry, err error) {
 	var buf [512]byte // most rows are shorter
-	if kept, ok, _ := s.cache.rows.find(buf[:0], digest[:]); ok {
-		return parseIdentity(kept, &s.zones)
+	if kept, ok := s.cache.rows.find(buf[:0], digest[:]); ok {
+		return parseEntry(kept, &s.zones)
 	}
 	epoch := s.cache.rows.present()
 	row := make([]byte, 0, len(digestRows)+len(digest))
@@ -45,18 +50,18 @@ func (s *State) readIdentity(digest *abi.Digest) (id *abi.Identity, err error) {
 		return item.Value(func(value []byte) error {
 			if isIdentity(value) {
 				s.cache.rows.add(digest[:], value, epoch)
-				id, err = parseIdentity(value, &s.zones)
+				e, err = parseEntry(value, &s.zones)
 			} else {
-				id, err = s.readByID(txn, string(value))
+				e, err = s.readByID(txn, string(value))
 			}
 			return err
 		})
 	})
-	return id, err
+	return e, err
 }
 
 // readByID reads the identity of a digest's row of version 1.
-func (s *State) readByID(txn *badger.Txn, keyID string) (*abi.Identity, error) {
+func (s *State) readByID(txn *badger.Txn, keyID string) (*entry, error) {
 	row, err := readKey(txn, keyID)
 	if err != nil {
 		return nil, err
@@ -65,7 +70,7 @@ func (s *State) readByID(txn *badger.Txn, keyID string) (*abi.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key.Identity(), nil
+	return &entry{identity: key.Identity()}, nil
 }
 
 // CreateKey stores a key under the digest of its secret. The name must be free: no key that is not revoked may have

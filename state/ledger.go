@@ -1,20 +1,19 @@
 package state
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
+	"time"
 
-	"github.com/dgraph-io/badger/v4"
+	"github.com/sallyport-dev/sallyport/state/sums"
 )
 
-// ledgerRows + key: a row of the ledger. The journal's segments lie in files of their own, in the folder journal of
-// the ledger's: a commit of Badger costs ten times the CPU of a write, deleted rows give their space back only when
-// tables happen to be merged, and a full disk is an error there instead of a SIGBUS.
-const ledgerRows = "m/"
+// Nothing of money lies in Badger: the ledger's journal, its books (balances, rates and its place in the journal) and usage
+// have files of their own, beside Badger's. A commit of Badger costs ten times the CPU of a write, a row five to ten
+// times that of one here, deleted ones give their space back only when tables happen to be merged, and a full disk is
+// an error here instead of a SIGBUS.
 
 // Append writes the next segment of the journal; the numbers begin at 1. When it returns nil, the segment survives the
 // end of the process; with sync also a power failure. An error means that it is not there: ErrDiskFull or ErrReadOnly
@@ -23,11 +22,8 @@ func (s *State) Append(number uint64, segment []byte, sync bool) error {
 	err := s.space.ledger.err()
 	if err == nil {
 		s.moment.RLock()
-		err = translate(s.journal.Append(number, segment, sync))
+		err = s.noticed(s.journal.Append(number, segment, sync))
 		s.moment.RUnlock()
-		if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrReadOnly) {
-			s.space.check(true) // what a second of waiting would find out
-		}
 	}
 	if err != nil {
 		return fmt.Errorf("appending segment %d to the journal: %w", number, err)
@@ -55,143 +51,101 @@ func (s *State) Drop(ctx context.Context, before uint64) error {
 	if s.backups.Load() > 0 {
 		return nil
 	}
-	db, err := s.ledger.begin()
-	if err == nil {
-		err = s.ledger.write(db.Sync)
-		s.ledger.end()
-	}
+	err := s.books.Sync()
 	if err == nil {
 		err = s.journal.Drop(before)
 	}
 	if err != nil {
-		return fmt.Errorf("dropping segments before %d: %w", before, translate(err))
+		return fmt.Errorf("dropping segments before %d: %w", before, s.noticed(err))
 	}
 	return nil
 }
 
-// Write stores rows of the ledger; a nil value removes one. It keeps nothing of them. They go in one transaction, or in
-// several if they are too many for one, so that after an error or a crash some may be written and others not. They
-// survive the end of the process, and from the next Drop on a power failure.
-func (s *State) Write(rows iter.Seq2[string, []byte]) error {
+// Sync makes what was appended to the journal survive a power failure.
+func (s *State) Sync() error {
+	if err := s.noticed(s.journal.Sync()); err != nil {
+		return fmt.Errorf("syncing the journal: %w", err)
+	}
+	return nil
+}
+
+// noticed translates an error of the ledger's files. One that the disk is the reason for is looked into at once, instead of
+// a second later.
+func (s *State) noticed(err error) error {
+	err = translate(err)
+	if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrReadOnly) {
+		s.space.check(true)
+	}
+	return err
+}
+
+// WriteBooks stores rows of the ledger's books; a nil value removes one. It keeps nothing of them. They are stored in their order, so
+// that after an error or a crash the first ones may be there and the others not. They survive the end of the process,
+// and from the next Drop on a power failure.
+func (s *State) WriteBooks(rows iter.Seq2[string, []byte]) error {
 	s.moment.RLock()
 	defer s.moment.RUnlock()
-	db, err := s.ledger.begin()
+	err := s.space.ledger.err()
 	if err == nil {
-		err = s.write(db, rows)
-		s.ledger.end()
+		err = s.noticed(s.books.Write(rows))
 	}
 	if err != nil {
-		return fmt.Errorf("writing rows of the ledger: %w", translate(err))
+		return fmt.Errorf("writing the ledger's books: %w", err)
 	}
 	return nil
 }
 
-// admit asks whether a commit may be made to the ledger's rows. The disk is probed each time, and not once a second as
-// for the request log: keys cannot be read until a database that failed was opened again. There are few such commits.
-func (s *State) admit(bytes int) error {
-	s.space.check(true)
-	return s.space.admit(&s.space.ledger, bytes)
+// ReadBook returns a row of the ledger's books, as a copy; ok is false if there is none.
+func (s *State) ReadBook(key string) (value []byte, ok bool, err error) {
+	value, ok, err = s.books.Read(key)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading %q in the ledger's books: %w", key, translate(err))
+	}
+	return value, ok, nil
 }
 
-func (s *State) write(db *badger.DB, rows iter.Seq2[string, []byte]) error {
-	txn, size := db.NewTransaction(true), 0
-	defer func() { txn.Discard() }()
-	var kept []keptRow
-	commit := func() error {
-		err := s.admit(size)
-		if err == nil {
-			err = s.ledger.commit(txn)
-		}
-		s.keep(kept, err)
-		kept = kept[:0]
-		return err
-	}
-	for key, value := range rows {
-		row := append([]byte(ledgerRows), key...)
-		if value != nil {
-			value = append(make([]byte, 0, len(value)), value...)
-		}
-		err := set(txn, row, value)
-		if errors.Is(err, badger.ErrTxnTooBig) {
-			if err := commit(); err != nil {
-				return err
-			}
-			txn, size = db.NewTransaction(true), 0
-			err = set(txn, row, value)
-		}
-		if err != nil {
-			return err
-		}
-		size += len(row) + len(value)
-		if key, ok := bytes.CutPrefix(row, []byte(keptRows)); ok {
-			kept = append(kept, keptRow{key, value})
-		}
-	}
-	return commit()
+// ScanBooks calls f for the rows of the ledger's books whose keys begin with prefix, from key from on, in order. The bytes
+// are f's only during the call. It ends with f's error, or ctx's.
+func (s *State) ScanBooks(ctx context.Context, prefix, from string, f func(key string, value []byte) error) error {
+	return translate(s.books.Scan(ctx, prefix, from, f))
 }
 
-// keptRow is a row that is kept in memory. Its key is without their prefix.
-type keptRow struct{ key, value []byte }
-
-// keep takes into memory what a commit wrote. Of one that failed nobody knows what was written.
-func (s *State) keep(rows []keptRow, failed error) {
-	for _, r := range rows {
-		switch {
-		case failed != nil:
-			s.accounts.forget(r.key)
-		case r.value == nil:
-			s.accounts.remove(r.key)
-		default:
-			s.accounts.put(r.key, r.value)
-		}
+// AddUsage adds sums to those of a day ("2026-11-21"), number by number; the last label of a key counts. rows gives them in
+// the order of their keys. If the day's last addition was up to upTo, or further, it does nothing. When it returns nil,
+// what it added survives a power failure; an error leaves the day as it was.
+func (s *State) AddUsage(day string, upTo uint64, rows func(yield func(key, label string, numbers []int64) bool)) error {
+	s.moment.RLock()
+	defer s.moment.RUnlock()
+	err := s.space.ledger.err()
+	if err == nil {
+		err = s.noticed(s.usage.Add(day, upTo, func(yield func(sums.Row) bool) {
+			rows(func(key, label string, numbers []int64) bool {
+				return yield(sums.Row{Key: key, Label: label, Numbers: numbers})
+			})
+		}))
 	}
+	if err != nil {
+		return fmt.Errorf("adding to the usage of %s: %w", day, err)
+	}
+	return nil
 }
 
-// set writes a row, or deletes it if the value is nil.
-func set(txn *badger.Txn, row, value []byte) error {
-	if value == nil {
-		return txn.Delete(row)
-	}
-	return txn.Set(row, value)
+// UsageUpTo returns what upTo was at the day's last addition; 0 if there was none.
+func (s *State) UsageUpTo(day string) uint64 { return s.usage.UpTo(day) }
+
+// Usage calls f for the sums of the days from from to to, both included, "" for no bound: in the order of days, then keys.
+// The numbers are f's only during the call. It ends with f's error, or ctx's.
+func (s *State) Usage(ctx context.Context, from, to string, f func(day, key, label string, numbers []int64) error) error {
+	return translate(s.usage.Read(ctx, from, to, func(day string, r *sums.Row) error { return f(day, r.Key, r.Label, r.Numbers) }))
 }
 
-// Read returns a copy of a row's value; ok is false if there is none.
-func (s *State) Read(key string) (value []byte, ok bool, err error) {
-	if name, kept := strings.CutPrefix(key, keptRows[len(ledgerRows):]); kept {
-		value, ok, absent := s.accounts.find(nil, []byte(name))
-		if ok || absent {
-			return value, ok, nil
-		}
+// mergeUsage keeps the usage's files few.
+func (s *State) mergeUsage(ctx context.Context) {
+	if s.space.ledger.err() != nil {
+		return // it writes before it frees
 	}
-	err = s.view(func(txn *badger.Txn) error {
-		value, err = read(txn, ledgerRows+key)
-		return err
-	})
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil, false, nil
-	case err != nil:
-		return nil, false, fmt.Errorf("reading row %q of the ledger: %w", key, err)
+	err := s.usage.Merge(ctx, s.clock().UTC().Format(time.DateOnly))
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("merging files of usage failed", "error", translate(err))
 	}
-	return value, true, nil
-}
-
-// Scan calls f for the rows whose keys begin with prefix, from key from on, in order. The bytes are f's only during the
-// call. It ends with f's error, or ctx's.
-func (s *State) Scan(ctx context.Context, prefix, from string, f func(key string, value []byte) error) error {
-	return s.view(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(ledgerRows + prefix)})
-		defer it.Close()
-		for it.Seek([]byte(ledgerRows + max(prefix, from))); it.Valid(); it.Next() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			item := it.Item()
-			err := item.Value(func(value []byte) error { return f(string(item.Key()[len(ledgerRows):]), value) })
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/sallyport-dev/sallyport/state/journal"
 )
 
-// A process that appends is killed, again and again: what it had acknowledged is there, in order, and whole.
+// A process that appends, and writes books and usage up to that, is killed again and again: what it had acknowledged is
+// there, in order, and whole.
 func TestAppendSurvivesKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts 20 processes")
@@ -72,20 +73,42 @@ func checkSegments(t *testing.T, dir string, acknowledged uint64) uint64 {
 	if err != nil || last < acknowledged {
 		t.Fatalf("%d segments, %v, but %d were acknowledged", last, err, acknowledged)
 	}
+	for _, key := range []string{"first", "last"} {
+		value, _, err := s.ReadBook(key)
+		if n, _ := strconv.ParseUint(string(value), 10, 64); err != nil || n < acknowledged || n > last {
+			t.Fatalf("the books say %d, and %d of %d segments were acknowledged: %v", n, acknowledged, last, err)
+		}
+	}
+	upTo := s.UsageUpTo(usedDay)
+	if want := []string{fmt.Sprintf("%s all label of all [%d] %d", usedDay, upTo/useEvery, upTo)}; upTo > last || upTo+useEvery < acknowledged || !slices.Equal(used(t, s), want) {
+		t.Fatalf("%s are used, want %s; %d segments were acknowledged", used(t, s), want, acknowledged)
+	}
 	return last
 }
+
+// The day of the usage that the child adds to, and of how many segments it adds one.
+const (
+	usedDay  = "2026-11-21"
+	useEvery = 50
+)
 
 func TestLedgerMethodsHeedTheEnd(t *testing.T) {
 	s := openState(t, t.TempDir(), Options{})
 	closeState(t, s)
 	calls := map[string]error{
-		"Append": s.Append(1, []byte("x"), false),
+		"Append":     s.Append(1, []byte("x"), false),
+		"WriteBooks": s.WriteBooks(maps.All(map[string][]byte{"x": {1}})),
+		"ScanBooks":  s.ScanBooks(context.Background(), "", "", func(string, []byte) error { return nil }),
+		"AddUsage":   s.AddUsage(usedDay, 1, sumsOf(map[string]int64{"a": 1})),
+		"Usage":      s.Usage(context.Background(), "", "", func(string, string, string, []int64) error { return nil }),
+
 		"Write":  s.Write(maps.All(map[string][]byte{"x": {1}})),
 		"Drop":   s.Drop(context.Background(), 1),
 		"Scan":   s.Scan(context.Background(), "", "", func(string, []byte) error { return nil }),
 		"Backup": s.Backup(context.Background(), new(strings.Builder)),
 	}
 	_, _, calls["Read"] = s.Read("x")
+	_, _, calls["ReadBook"] = s.ReadBook("x")
 	for name, err := range calls {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%s: %v, want %v", name, err, ErrClosed)
@@ -120,9 +143,25 @@ func appendForever(dir string) error {
 		return err
 	}
 	last, err := s.LastSegment()
+	if n := last / useEvery * useEvery; err == nil && n > s.UsageUpTo(usedDay) { // what the one before had no time for
+		err = s.AddUsage(usedDay, n, sumsOf(map[string]int64{"all": 1}))
+	}
 	for number := last + 1; err == nil; number++ {
 		segment := slices.Repeat(binary.LittleEndian.AppendUint64(nil, number), 1+int(number*37%500))
-		if err = s.Append(number, segment, false); err == nil {
+		err = s.Append(number, segment, false)
+		if err == nil {
+			err = s.WriteBooks(func(yield func(string, []byte) bool) {
+				value := strconv.AppendUint(nil, number, 10)
+				_ = yield("first", value) && yield(fmt.Sprint("row/", number%100), make([]byte, number%1000)) && yield("last", value)
+			})
+		}
+		if err == nil && number%useEvery == 0 {
+			err = s.AddUsage(usedDay, number, sumsOf(map[string]int64{"all": 1}))
+		}
+		if err == nil && number%(3*useEvery) == 0 {
+			err = s.usage.Merge(context.Background(), usedDay)
+		}
+		if err == nil {
 			_, err = fmt.Fprintln(os.Stdout, number)
 		}
 	}

@@ -98,7 +98,7 @@ func benchmarkCold(b *testing.B, s *State, n int) {
 	digests := make([]abi.Digest, min(n, 200_000))
 	for i := range digests {
 		_, digests[i] = benchmarkKey(rand.IntN(n))
-		if _, err := s.readIdentity(&digests[i]); err != nil {
+		if _, err := s.readEntry(&digests[i]); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -159,11 +159,11 @@ func BenchmarkCacheMemory(b *testing.B) {
 		c := newCache(knownSets, unknownSets)
 		for i := range 1_000_000 {
 			key, digest := benchmarkKey(i)
-			id, err := parseIdentity(appendIdentity(nil, key.Identity()), new(zones))
+			id, err := parsedIdentity(appendIdentity(nil, key.Identity()), new(zones))
 			if err != nil {
 				b.Fatal(err)
 			}
-			c.put(&digest, id, 0)
+			c.put(&entry{digest, id}, 0)
 		}
 		b.ReportMetric(float64(heap()-before)/(1<<20), "MiB")
 		b.ReportMetric(float64(remembered(&c.known)), "keys")

@@ -10,10 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/sallyport-dev/sallyport/state/journal"
+	"github.com/sallyport-dev/sallyport/state/rows"
+	"github.com/sallyport-dev/sallyport/state/sums"
 )
 
 // restoringFolder is where a ledger is restored, in the data folder, until it is known to be whole.
@@ -112,19 +115,39 @@ func restoreLedger(ctx context.Context, dir string, r io.Reader, space *spaceWat
 		return err
 	}
 	defer func() { err = errors.Join(err, c.journal.Close()) }()
-	restored := &restorer{in: in, rows: db.NewWriteBatch(), journal: c.journal, space: space}
+	restored := &restorer{in: in, dir: dir, rows: db.NewWriteBatch(), journal: c.journal, space: space}
 	defer restored.rows.Cancel()
-	if err := restored.run(ctx); err != nil {
+	if err := errors.Join(restored.run(ctx), restored.endFile()); err != nil {
 		return err
 	}
 	c.last = c.journal.Last()
 	c.txn = db.NewTransaction(false)
 	defer c.txn.Discard()
+	return errors.Join(compare(ctx, dir, &c, restored.sum), db.Sync())
+}
+
+// compare reads what was restored again, as it will be read later, and compares it with the backup's checksum.
+func compare(ctx context.Context, dir string, c *contents, want []byte) (err error) {
+	books, err := rows.Open(filepath.Join(dir, booksFolder))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, books.Close()) }()
+	usage, err := sums.Open(filepath.Join(dir, usageFolder))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, usage.Close()) }()
+	c.files, err = snapshot(books, usage)
+	defer c.close()
+	if err != nil {
+		return err
+	}
 	sum, err := c.dump(ctx, io.Discard)
-	if err == nil && !bytes.Equal(sum, restored.sum) {
+	if err == nil && !bytes.Equal(sum, want) {
 		err = fmt.Errorf("%w: what was written reads differently", ErrCorrupt)
 	}
-	return errors.Join(err, db.Sync())
+	return err
 }
 
 // damaged says that a backup cannot be read. A stream that ends too early is no end of file to who asked for it all.
@@ -138,6 +161,8 @@ func damaged(err error) error {
 // restorer writes the frames of a backup to where they belong.
 type restorer struct {
 	in       *backupReader
+	dir      string
+	file     *os.File // that is being written; nil: none
 	rows     *badger.WriteBatch
 	journal  *journal.Journal
 	space    *spaceWatch
@@ -161,6 +186,8 @@ func (r *restorer) run(ctx context.Context) error {
 			err = r.row()
 		case segmentFrame:
 			err = r.segment()
+		case fileFrame:
+			err = r.part()
 		case endFrame:
 			return r.end()
 		default:
@@ -207,6 +234,53 @@ func (r *restorer) segment() error {
 		return err
 	}
 	return translate(r.journal.Append(number, segment, false))
+}
+
+// part appends to a file of the ledger's books or usage.
+func (r *restorer) part() error {
+	name, err := r.in.sized()
+	if err != nil {
+		return damaged(err)
+	}
+	folder, base, _ := strings.Cut(string(name), "/")
+	if folder != booksFolder && folder != usageFolder || !filepath.IsLocal(base) || filepath.Base(base) != base {
+		return damaged(fmt.Errorf("a file named %q", name))
+	}
+	if path := filepath.Join(r.dir, folder, base); r.file == nil || r.file.Name() != path {
+		if err := r.beginFile(path); err != nil {
+			return err
+		}
+	}
+	content, err := r.in.sized()
+	if err != nil {
+		return damaged(err)
+	}
+	if err := r.room(len(content)); err != nil {
+		return err
+	}
+	_, err = r.file.Write(content)
+	return translate(err)
+}
+
+func (r *restorer) beginFile(path string) error {
+	if err := errors.Join(r.endFile(), os.MkdirAll(filepath.Dir(path), 0o700)); err != nil {
+		return err
+	}
+	var err error
+	if r.file, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil { //nolint:gosec // its name was looked at
+		return damaged(err)
+	}
+	return nil
+}
+
+// endFile syncs and closes the file that is being written.
+func (r *restorer) endFile() error {
+	if r.file == nil {
+		return nil
+	}
+	err := errors.Join(r.file.Sync(), r.file.Close())
+	r.file = nil
+	return translate(err)
 }
 
 // room asks the disk now and then: Badger would not survive filling it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,18 +19,14 @@ import (
 type rowMemory struct {
 	seed   maphash.Seed
 	shards [rowShards]rowShard
-
-	mu    sync.Mutex // guards what follows; taken after a shard's
-	epoch uint64     // of changes, see add
-	whole bool       // what is not here is not in the database
-	lost  bool       // a row had to make room: it will never be whole again
+	epoch  atomic.Uint64 // of changes, see add
+	full   atomic.Bool   // a row had to make room
 }
 
 const (
 	rowShards  = 16
 	slotSize   = 8     // bytes of a slot
-	rowHead    = 3 * 2 // bytes before a row: how long its key is, its value, and how long its value may become
-	rowSpare   = 8     // bytes by which a value may grow where it is
+	rowHead    = 2 * 2 // bytes before a row: how long its key is, and its value
 	longestRow = 1 << 15
 )
 
@@ -80,7 +77,6 @@ func (m *rowMemory) close() {
 	if m == nil {
 		return
 	}
-	m.spoil()
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
@@ -99,40 +95,25 @@ func (m *rowMemory) shard(key []byte) (s *rowShard, hash uint64) {
 	return &m.shards[hash%rowShards], hash
 }
 
-// find appends the value of a row to dst. Not ok means that it is not here, and absent that it is not in the database
-// either.
-func (m *rowMemory) find(dst, key []byte) (value []byte, ok, absent bool) {
+// find appends the value of a row to dst. Not ok means that it is not here.
+func (m *rowMemory) find(dst, key []byte) (value []byte, ok bool) {
 	if m == nil {
-		return dst, false, false
+		return dst, false
 	}
 	s, hash := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ring == nil {
-		return dst, false, false
+		return dst, false
 	}
 	if _, at := s.search(key, hash); at != 0 {
-		return append(dst, s.value(at)...), true, false
+		return append(dst, s.value(at)...), true
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return dst, false, m.whole
+	return dst, false
 }
 
-// put keeps a row as it was just written to the database. Only one goroutine may write the rows of a key at a time.
-func (m *rowMemory) put(key, value []byte) {
-	if m == nil {
-		return
-	}
-	s, hash := m.shard(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m.keep(s, hash, key, value)
-}
-
-// add keeps a row as it was read from the database, unless there is a newer one. It may be read, then be changed, and
-// only then be added: so whoever reads notes the epoch before, forget begins a new one, and a row of an older epoch is
-// refused.
+// add keeps a row as it was read from the database. It may be read, then be changed, and only then be added: so whoever
+// reads notes the epoch before, forget begins a new one, and a row of an older epoch is refused.
 func (m *rowMemory) add(key, value []byte, epoch uint64) (current bool) {
 	if m == nil {
 		return true
@@ -140,12 +121,12 @@ func (m *rowMemory) add(key, value []byte, epoch uint64) (current bool) {
 	s, hash := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.present() != epoch {
+	if m.epoch.Load() != epoch {
 		return false
 	}
 	if s.ring != nil {
-		if _, at := s.search(key, hash); at == 0 {
-			m.keep(s, hash, key, value)
+		if slot, at := s.search(key, hash); at == 0 {
+			m.keep(s, slot, hash, key, value)
 		}
 	}
 	return true
@@ -153,18 +134,10 @@ func (m *rowMemory) add(key, value []byte, epoch uint64) (current bool) {
 
 // forget makes the next one who looks for a row read the database.
 func (m *rowMemory) forget(key []byte) {
-	m.spoil()
-	m.remove(key)
-}
-
-// remove takes out a row that the database does not have any more.
-func (m *rowMemory) remove(key []byte) {
 	if m == nil {
 		return
 	}
-	m.mu.Lock()
-	m.epoch++
-	m.mu.Unlock()
+	m.epoch.Add(1)
 	s, hash := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,68 +149,20 @@ func (m *rowMemory) remove(key []byte) {
 	}
 }
 
-// spoil notes that the database may have rows that are not here.
-func (m *rowMemory) spoil() {
-	if m == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.epoch++
-	m.whole = false
-}
-
 func (m *rowMemory) present() uint64 {
 	if m == nil {
 		return 0
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.epoch
+	return m.epoch.Load()
 }
 
-// wanting reports whether reading all rows of the database would make it whole.
-func (m *rowMemory) wanting() bool {
-	if m == nil {
-		return false
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return !m.whole && !m.lost
-}
+// hasRoom reports whether rows can be added without others having to make room.
+func (m *rowMemory) hasRoom() bool { return m != nil && !m.full.Load() }
 
-// complete notes that every row of the database was added since epoch was noted. It reports whether that holds.
-func (m *rowMemory) complete(epoch uint64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.whole = m.epoch == epoch && !m.lost
-	return m.whole
-}
-
-// lose notes that a row makes room. The shard is locked, so nobody misses the row before this is known. What was read
-// before is refused, as the row may be newer.
-func (m *rowMemory) lose() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.epoch++
-	m.whole, m.lost = false, true
-}
-
-// keep puts a row where the one before it is, if it fits there, or else at the head of the ring. The shard is locked.
-func (m *rowMemory) keep(s *rowShard, hash uint64, key, value []byte) {
-	if s.ring == nil {
-		return
-	}
-	slot, at := s.search(key, hash)
-	if at != 0 && s.replace(at, value) {
-		return
-	}
-	length := uint64(rowHead + len(key) + len(value) + rowSpare)
+// keep puts a row at the head of the ring. The shard is locked.
+func (m *rowMemory) keep(s *rowShard, slot, hash uint64, key, value []byte) {
+	length := uint64(rowHead + len(key) + len(value))
 	if len(key)+len(value) > longestRow || length > uint64(len(s.ring)) {
-		if at != 0 {
-			s.set(slot, goneSlot)
-		}
-		m.lose()
 		return
 	}
 	if s.slot(slot) == 0 {
@@ -255,7 +180,7 @@ func (m *rowMemory) keep(s *rowShard, hash uint64, key, value []byte) {
 	}
 	if end := s.head + length; end > s.floor+uint64(len(s.ring)) {
 		s.floor = end - uint64(len(s.ring))
-		m.lose()
+		m.full.Store(true)
 	}
 	s.set(slot, hash>>positionBits<<positionBits|s.head)
 	s.write(key, value)
@@ -284,7 +209,7 @@ func (m *rowMemory) tidy(s *rowShard) {
 		}
 		if uint64(len(kept)) > s.places()/4*3 {
 			s.floor += (s.head - s.floor) / 2
-			m.lose()
+			m.full.Store(true)
 			continue
 		}
 		clear(s.slots)
@@ -342,23 +267,11 @@ func (s *rowShard) value(at uint64) []byte {
 	return s.ring[start : start+s.length(at, 1)]
 }
 
-// replace writes a value in place of the one at a position, if it fits there.
-func (s *rowShard) replace(at uint64, value []byte) bool {
-	if uint64(len(value)) > s.length(at, 2) {
-		return false
-	}
-	start := s.offset(at)
-	binary.LittleEndian.PutUint16(s.ring[start+2:], uint16(len(value)))
-	copy(s.ring[start+rowHead+s.length(at, 0):], value)
-	return true
-}
-
 // write writes a row at the head.
 func (s *rowShard) write(key, value []byte) {
 	row := s.ring[s.offset(s.head):]
 	binary.LittleEndian.PutUint16(row, uint16(len(key)))
 	binary.LittleEndian.PutUint16(row[2:], uint16(len(value)))
-	binary.LittleEndian.PutUint16(row[4:], uint16(len(value)+rowSpare))
 	copy(row[rowHead:], key)
 	copy(row[rowHead+len(key):], value)
 }

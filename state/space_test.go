@@ -191,7 +191,11 @@ func TestLedgerStopsAndRecovers(t *testing.T) {
 			}
 			return err
 		},
-		"Write":     func() error { return s.Write(maps.All(map[string][]byte{"x": {1}})) },
+		"Write":      func() error { return s.Write(maps.All(map[string][]byte{"x": {1}})) },
+		"WriteBooks": func() error { return s.WriteBooks(maps.All(map[string][]byte{"x": {1}})) },
+		"AddUsage": func() error {
+			return s.AddUsage("2026-11-21", uint64(attempt+1), sumsOf(map[string]int64{"a": 1}))
+		},
 		"ChangeKey": func() error { return second(s.ChangeKey(ctx, "ci", setState(abi.KeyActive))) },
 		"RotateKey": func() error {
 			next := digestOf(t, fmt.Sprint("secret", attempt))
@@ -224,7 +228,7 @@ func TestLedgerStopsAndRecovers(t *testing.T) {
 		d.bytes.Store(tt.free)
 		d.fault.Store(&stop{tt.fault})
 		s.space.check(true)
-		for _, name := range []string{"Append", "Write", "ChangeKey", "RotateKey", "CreateKey", "CreateTeam", "ChangeTeam"} {
+		for _, name := range []string{"Append", "Write", "WriteBooks", "AddUsage", "ChangeKey", "RotateKey", "CreateKey", "CreateTeam", "ChangeTeam"} {
 			if err := calls[name](); !errors.Is(err, tt.want) {
 				t.Errorf("%s: %s returns %v, want %v", tt.name, name, err, tt.want)
 			}

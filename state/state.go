@@ -1,12 +1,12 @@
 // Package state keeps what must outlive the process: client keys and teams, the secret that the keys' digests hang on,
-// the ledger's journal and rows, and the log of requests. It is the sole owner of Badger, and speaks in operations, not
+// the ledger's journal, books and usage, what policies remember, and the log of requests. It is the sole owner of Badger, and speaks in operations, not
 // in transactions, so that another store can stand behind the same methods.
 //
-// It imports abi, identity, record, and its own journal and request log. Only cmd/sallyport imports it; all others declare the few
+// It imports abi, identity, record, and the packages below it. Only cmd/sallyport imports it; all others declare the few
 // methods they need.
 //
-// The data folder holds two things. ledger/ is a database with keys, teams and money, with the journal's files in
-// ledger/journal/, and fails closed: if it cannot be read, nothing starts; after a write that failed it is opened again
+// The data folder holds two things. ledger/ is a database with keys and teams, with the files of money beside it, journal,
+// books and usage, and fails closed: if it cannot be read, nothing starts; after a write that failed it is opened again
 // by itself. requests/ has the files of the request log, which may be lost: damage is passed over, a full disk stops it,
 // a burst overruns its queue, and none of that is felt by a request, a key or money.
 package state
@@ -28,6 +28,8 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/identity"
 	"github.com/sallyport-dev/sallyport/state/journal"
+	"github.com/sallyport-dev/sallyport/state/rows"
+	"github.com/sallyport-dev/sallyport/state/sums"
 )
 
 // Errors of this package. Those of Badger are translated to them once, in badger.go.
@@ -46,6 +48,8 @@ var (
 const (
 	ledgerFolder   = "ledger"
 	journalFolder  = "journal"
+	booksFolder    = "books"
+	usageFolder    = "usage"
 	requestsFolder = "requests"
 )
 
@@ -108,8 +112,9 @@ type State struct {
 	lock     *os.File
 	ledger   *database
 	journal  *journal.Journal
+	books    *rows.Table // balances, rates, and the ledger's place in the journal
+	usage    *sums.Sums
 	cache    *cache
-	accounts *rowMemory // rows of the ledger's accounts
 	teams    *teamTable
 	zones    zones
 	warmed   context.CancelFunc // ends warm
@@ -145,6 +150,7 @@ func Open(dir string, opts Options) (*State, error) {
 	s.warmed = cancel
 	s.tended.Go(s.tend)
 	s.tended.Go(func() { s.warm(ctx) })
+	s.tended.Go(func() { s.mergeNowAndThen(ctx) })
 	return s, nil
 }
 
@@ -164,7 +170,7 @@ func open(dir string, lock *os.File, opts Options) (*State, error) {
 	}
 	s.requests, err = openRequestLog(filepath.Join(dir, requestsFolder), opts, space)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the request log in %s: %w", dir, err), s.journal.Close(), s.ledger.handle.Close())
+		return nil, errors.Join(fmt.Errorf("opening the request log in %s: %w", dir, err), s.closeFiles(), s.ledger.handle.Close())
 	}
 	space.merging = s.ledger.mergeNeed
 	space.check(true)
@@ -180,12 +186,38 @@ func (s *State) openLedger(dir string) (err error) {
 		return err
 	}
 	if err = s.loadTeams(); err == nil {
-		s.journal, err = journal.Open(filepath.Join(dir, journalFolder))
+		err = s.openFiles(dir)
 	}
 	if err != nil {
-		return errors.Join(translate(err), s.ledger.handle.Close())
+		return errors.Join(translate(err), s.closeFiles(), s.ledger.handle.Close())
 	}
 	return nil
+}
+
+// openFiles opens what the ledger has beside Badger.
+func (s *State) openFiles(dir string) (err error) {
+	if s.journal, err = journal.Open(filepath.Join(dir, journalFolder)); err != nil {
+		return err
+	}
+	if s.books, err = rows.Open(filepath.Join(dir, booksFolder)); err != nil {
+		return err
+	}
+	s.usage, err = sums.Open(filepath.Join(dir, usageFolder))
+	return err
+}
+
+// closeFiles closes what openFiles opened.
+func (s *State) closeFiles() (err error) {
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.Close())
+	}
+	if s.books != nil {
+		err = errors.Join(err, s.books.Close())
+	}
+	if s.usage != nil {
+		err = errors.Join(err, s.usage.Close())
+	}
+	return translate(err)
 }
 
 // Close writes what is waiting and closes the folder. It comes after all lookups and changes: Badger does not survive
@@ -198,9 +230,8 @@ func (s *State) Close() (err error) {
 		close(s.stop)
 		s.warmed()
 		s.tended.Wait()
-		s.accounts.close()
 		s.cache.rows.close()
-		err = errors.Join(translate(s.requests.end()), translate(s.journal.Close()))
+		err = errors.Join(translate(s.requests.end()), s.closeFiles())
 		if full := s.space.makeRoom(s.space.bounds.open/4 + unflushed(s.space.folder)); full != nil {
 			err = errors.Join(err, fmt.Errorf("closing the databases: %w", full))
 			return
@@ -216,6 +247,7 @@ const (
 	spaceInterval   = 100 * time.Millisecond
 	probeInterval   = time.Second
 	reclaimInterval = 10 * time.Minute
+	mergeInterval   = time.Minute
 )
 
 // tend watches the disk, has databases that failed opened again, and lets Badger reclaim its space, until Close.
@@ -235,6 +267,20 @@ func (s *State) tend() {
 			s.mend()
 		case <-reclaim.C:
 			s.reclaim()
+		}
+	}
+}
+
+// mergeNowAndThen keeps the usage's files few, until ctx ends.
+func (s *State) mergeNowAndThen(ctx context.Context) {
+	tick := time.NewTicker(mergeInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.mergeUsage(ctx)
 		}
 	}
 }

@@ -8,15 +8,9 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// What is kept in memory of the ledger's rows, at most: a row of each kind for a million keys, with what most keys have.
-const (
-	identityMemory = 128 << 20 // bytes of rows by digest
-	accountMemory  = 128 << 20 // bytes of rows by account
-)
-
-// keptRows are the rows of the ledger that are kept in memory: each exchange of a key that was not used for long reads
-// one, and mostly there is none.
-const keptRows = ledgerRows + "account/"
+// identityMemory is how many bytes of rows by digest are kept in memory at most: those of a million keys, with what most
+// keys have. Each exchange of a key that was not used for long reads one.
+const identityMemory = 128 << 20
 
 // warmChunk is how many rows are read in one transaction: Badger keeps old versions as long as someone reads, and a
 // database that failed is not opened again before.
@@ -24,16 +18,11 @@ const warmChunk = 1024
 
 // keepRows takes the memory for rows. Without it the gateway is slower, and no worse.
 func (s *State) keepRows() {
-	var err, other error
-	s.accounts, err = newRowMemory(accountMemory)
-	s.cache.rows, other = newRowMemory(identityMemory)
-	if err = errors.Join(err, other); err != nil {
+	var err error
+	if s.cache.rows, err = newRowMemory(identityMemory); err != nil {
 		s.log.Warn("rows cannot be kept in memory: each is read when it is asked for", "error", err)
 	}
 }
-
-// warmInterval is how long it takes until rows are read again that nobody is sure of, because they could not be written.
-const warmInterval = time.Minute
 
 // warmAfter is how long after a start the rows are read: the first seconds belong to what makes the gateway ready.
 const warmAfter = 3 * time.Second
@@ -46,46 +35,33 @@ func (s *State) warm(ctx context.Context) {
 		return
 	case <-time.After(warmAfter):
 	}
-	again := time.NewTicker(warmInterval)
-	defer again.Stop()
-	err := s.fill(ctx, s.cache.rows, digestRows, isIdentity)
-	for {
-		err = errors.Join(err, s.fill(ctx, s.accounts, keptRows, nil))
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("rows could not be read into memory: each is read when it is asked for", "error", err)
-		}
-		err = nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-again.C:
-		}
+	if err := s.fill(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("rows could not be read into memory: each is read when it is asked for", "error", err)
 	}
 }
 
-// fill reads all rows with a prefix into memory, without the prefix, as far as they are wanted and there is room.
-func (s *State) fill(ctx context.Context, m *rowMemory, prefix string, wanted func(value []byte) bool) error {
-	began, from := m.present(), []byte(prefix)
+// fill reads all digests' rows into memory, as far as there is room.
+func (s *State) fill(ctx context.Context) error {
+	from := []byte(digestRows)
 	for len(from) > 0 {
-		if err := ctx.Err(); err != nil || !m.wanting() {
+		if err := ctx.Err(); err != nil || !s.cache.rows.hasRoom() {
 			return err
 		}
-		next, err := s.fillChunk(m, prefix, from, wanted)
+		next, err := s.fillChunk(from)
 		if err != nil {
 			return err
 		}
 		from = next
 	}
-	m.complete(began)
 	return nil
 }
 
 // fillChunk reads some of the rows, and returns where to go on: nowhere after the last, and here again if a row was
 // changed meanwhile.
-func (s *State) fillChunk(m *rowMemory, prefix string, from []byte, wanted func(value []byte) bool) (next []byte, err error) {
-	epoch := m.present()
+func (s *State) fillChunk(from []byte) (next []byte, err error) {
+	epoch := s.cache.rows.present()
 	err = s.view(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix)})
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(digestRows)})
 		defer it.Close()
 		n := 0
 		for it.Seek(from); it.Valid(); it.Next() {
@@ -95,7 +71,7 @@ func (s *State) fillChunk(m *rowMemory, prefix string, from []byte, wanted func(
 				return nil
 			}
 			err := it.Item().Value(func(value []byte) error {
-				if wanted != nil && !wanted(value) || m.add(key[len(prefix):], value, epoch) {
+				if !isIdentity(value) || s.cache.rows.add(key[len(digestRows):], value, epoch) {
 					return nil
 				}
 				return errChanged

@@ -17,11 +17,23 @@ type Memory struct {
 	first    uint64 // number of segments[0]
 	segments [][]byte
 	rows     map[string][]byte
-	broken   error // what Append and Write answer
+	usage    map[string]usageDay
+	broken   error // what Append, Write and AddUsage answer
+}
+
+// usageDay is the usage of a day.
+type usageDay struct {
+	upTo uint64
+	sums map[string]usageSum
+}
+
+type usageSum struct {
+	label   string
+	numbers []int64
 }
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{first: 1, rows: map[string][]byte{}} }
+func NewMemory() *Memory { return &Memory{first: 1, rows: map[string][]byte{}, usage: map[string]usageDay{}} }
 
 // Append implements the store.
 func (m *Memory) Append(number uint64, segment []byte, _ bool) error {
@@ -122,7 +134,78 @@ func (m *Memory) Scan(_ context.Context, prefix, from string, f func(string, []b
 	return nil
 }
 
-// Break makes Append and Write answer err, or work again if it is nil.
+// WriteBooks implements the store: the ledger has for its books what others have for their rows.
+func (m *Memory) WriteBooks(rows iter.Seq2[string, []byte]) error { return m.Write(rows) }
+
+// ReadBook implements the store.
+func (m *Memory) ReadBook(key string) ([]byte, bool, error) { return m.Read(key) }
+
+// ScanBooks implements the store.
+func (m *Memory) ScanBooks(ctx context.Context, prefix, from string, f func(string, []byte) error) error {
+	return m.Scan(ctx, prefix, from, f)
+}
+
+// Sync implements the store.
+func (m *Memory) Sync() error { return nil }
+
+// AddUsage implements the store.
+func (m *Memory) AddUsage(day string, upTo uint64, rows func(yield func(key, label string, numbers []int64) bool)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.usage[day]
+	if m.broken != nil || upTo <= before.upTo {
+		return m.broken
+	}
+	after := usageDay{upTo, maps.Clone(before.sums)}
+	if after.sums == nil {
+		after.sums = map[string]usageSum{}
+	}
+	last, unsorted := "", false
+	rows(func(key, label string, numbers []int64) bool {
+		unsorted = unsorted || key <= last
+		last = key
+		sum := make([]int64, max(len(numbers), len(before.sums[key].numbers)))
+		copy(sum, before.sums[key].numbers)
+		for i, n := range numbers {
+			sum[i] += n
+		}
+		after.sums[key] = usageSum{label, sum}
+		return true
+	})
+	if unsorted {
+		return errors.New("the keys are not in order")
+	}
+	m.usage[day] = after
+	return nil
+}
+
+// UsageUpTo implements the store.
+func (m *Memory) UsageUpTo(day string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.usage[day].upTo
+}
+
+// Usage implements the store.
+func (m *Memory) Usage(_ context.Context, from, to string, f func(day, key, label string, numbers []int64) error) error {
+	m.mu.Lock()
+	days := maps.Clone(m.usage)
+	m.mu.Unlock()
+	for _, day := range slices.Sorted(maps.Keys(days)) {
+		if day < from || to != "" && day > to {
+			continue
+		}
+		sums := days[day].sums
+		for _, key := range slices.Sorted(maps.Keys(sums)) {
+			if err := f(day, key, sums[key].label, slices.Clone(sums[key].numbers)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Break makes Append, Write and AddUsage answer err, or work again if it is nil.
 func (m *Memory) Break(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -136,5 +219,6 @@ func (m *Memory) Snapshot() *Memory {
 	c := NewMemory()
 	c.first, c.segments = m.first, slices.Clone(m.segments)
 	maps.Copy(c.rows, m.rows)
+	maps.Copy(c.usage, m.usage) // a day that is added to is made anew
 	return c
 }
