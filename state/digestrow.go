@@ -91,7 +91,7 @@ type parsed struct {
 // parseEntry reads a digest's row of version 2, but for the digest. All strings of the identity share one copy of the row.
 func parseEntry(row []byte, z *zones) (*entry, error) {
 	p := new(parsed)
-	p.entry.identity = &p.id
+	p.identity = &p.id
 	if err := p.parse(row, z); err != nil {
 		return nil, err
 	}
