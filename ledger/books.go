@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -180,7 +178,7 @@ func (l *Ledger) writePart(ctx context.Context, p *part) error {
 		err = l.store.Sync()
 	}
 	if err == nil && len(p.rows) > 0 {
-		if err = l.store.WriteBooks(sorted(p.rows)); err != nil {
+		if err = l.store.WriteBooks(all(p.rows)); err != nil {
 			err = fmt.Errorf("writing accounts: %w", err)
 		}
 	}
@@ -221,9 +219,7 @@ type row struct {
 	value []byte
 }
 
-// sorted ranges over rows in the order of their keys, which is the order that the store likes best.
-func sorted(rows []row) iter.Seq2[string, []byte] {
-	slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
+func all(rows []row) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for _, r := range rows {
 			if !yield(r.key, r.value) {

@@ -54,12 +54,12 @@ type Options struct {
 	Log      *slog.Logger     // default: nothing is logged
 	Clock    func() time.Time // default: time.Now
 	Alert    func(Alert)      // is told when spending reaches a share of a budget; must not block; default: nobody is
-	Resident int              // accounts kept in memory, as far as they are not in use; default 32,768
+	Resident int              // accounts kept in memory, as far as they are not in use; default 16,384
 }
 
 // defaultResident is small because the store keeps the rows of others at hand, and the collector has to look at each
 // account again and again.
-const defaultResident = 32768
+const defaultResident = 16384
 
 func (o Options) withDefaults() Options {
 	if o.Log == nil {
@@ -90,7 +90,8 @@ type Ledger struct {
 	mu       sync.Mutex // guards everything below; held for a microsecond at a time, and never while waiting
 	accounts accounts
 	open     openList
-	usage    map[usageKey]*usageSum // not in rows yet
+	usage    map[usageKey]*usageSum // that the store does not have yet
+	sums     []usageSum             // for the next ones
 	batches  []*batch               // that are to be written, in order; events go to the last one
 	journal  int64                  // bytes of events so far
 	spare    []byte                 // of a batch that was written, for the next

@@ -25,14 +25,20 @@ type usageSum struct {
 	cost     abi.NanoUSD
 }
 
-const secondsPerDay = 24 * 60 * 60
+const (
+	secondsPerDay = 24 * 60 * 60
+	sumsAtATime   = 64 // are made
+)
 
 // addUsage sums up a settled attempt.
 func (l *Ledger) addUsage(e *Entry) {
 	key := usageKey{e.Time.Unix() / secondsPerDay, e.KeyID, e.Team, e.Model}
 	sum := l.usage[key]
 	if sum == nil {
-		sum = new(usageSum)
+		if len(l.sums) == 0 {
+			l.sums = make([]usageSum, sumsAtATime)
+		}
+		sum, l.sums = &l.sums[0], l.sums[1:]
 		l.usage[key] = sum
 	}
 	sum.key = e.Key
