@@ -14,6 +14,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/sallyport-dev/sallyport/internal/durable"
 	"github.com/sallyport-dev/sallyport/state/journal"
 	"github.com/sallyport-dev/sallyport/state/rows"
 	"github.com/sallyport-dev/sallyport/state/sums"
@@ -81,7 +82,7 @@ func restoreInto(ctx context.Context, dir string, r io.Reader, opts Options) (er
 	if err := os.Rename(temporary, filepath.Join(dir, ledgerFolder)); err != nil {
 		return err
 	}
-	return syncFolder(dir)
+	return durable.SyncFolder(dir)
 }
 
 func remove(file string) error {
@@ -89,14 +90,6 @@ func remove(file string) error {
 		return err
 	}
 	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // restoreLedger makes a ledger's folder from a backup, and reads it again.

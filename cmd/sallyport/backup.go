@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sallyport-dev/sallyport/internal/durable"
 	"github.com/sallyport-dev/sallyport/state"
 	"github.com/spf13/cobra"
 )
@@ -44,28 +45,16 @@ func writeTo(c *cobra.Command, target string, write func(io.Writer) error) (err 
 	if target == stdout {
 		return write(c.OutOrStdout())
 	}
-	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
+	err = durable.Write(target, "."+filepath.Base(target)+".", 0o600, func(f *os.File) error {
+		w := bufio.NewWriterSize(f, 1<<20)
+		if err := write(w); err != nil {
+			return err
+		}
+		return w.Flush()
+	})
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("writing %s: %w", target, failed.Err) // nobody knows the other name
 	} else if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := errors.Join(w.Flush(), f.Sync()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), target); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", target)

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 const head = `# The plugins that policies.yaml loads, to the byte. sallyport plugin lock writes this file and plugin update changes it;
@@ -91,35 +92,16 @@ func (f *File) Write(path string) error {
 	return nil
 }
 
-// Replace replaces a file by a new one beside it, so that no reader sees half of it, and none is left after a power cut. The dot
-// keeps the new one from being taken for a policy.
-func Replace(path string, text []byte) (err error) {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".sallyport-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temporary.Name()))
+// Replace replaces a file by a new one, which has the mode of the old. The dot keeps what is being written from being taken
+// for a policy.
+func Replace(path string, text []byte) error {
+	return durable.Write(path, ".sallyport-", 0o644, func(f *os.File) error {
+		info, err := os.Stat(path)
+		if err == nil {
+			err = f.Chmod(info.Mode().Perm())
+		} else if errors.Is(err, os.ErrNotExist) {
+			err = nil
 		}
-	}()
-	mode := os.FileMode(0o644)
-	if info, statErr := os.Stat(path); statErr == nil {
-		mode = info.Mode().Perm()
-	}
-	_, err = temporary.Write(text)
-	err = errors.Join(err, temporary.Chmod(mode), temporary.Sync(), temporary.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil //nolint:nilerr // the file is there; the folder is synced where that can be done
-	}
-	defer folder.Close()
-	_ = folder.Sync()
-	return nil
+		return errors.Join(err, durable.Content(text)(f))
+	})
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/durable"
 	"github.com/sallyport-dev/sallyport/plugin/cases"
 	"github.com/sallyport-dev/sallyport/plugin/document"
 	"github.com/sallyport-dev/sallyport/plugin/inspect"
@@ -257,22 +258,9 @@ func Revision(ctx context.Context, dir string) string {
 	return commit
 }
 
-// replace writes a file in one step, so that nobody reads half of it. The name of what is being written tells a gateway that
-// watches the folder to wait.
+// replace writes a file in one step. The name of what is being written tells a gateway that watches the folder to wait.
 func replace(file string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".tmp.*")
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(content)
-	err = errors.Join(err, temporary.Chmod(0o644), temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
-	}
-	return err
+	return durable.Write(file, "."+filepath.Base(file)+".tmp.", 0o644, durable.Content(content))
 }
 
 // Cases returns all cases of a project: those of its self-test, and those of the folder cases.

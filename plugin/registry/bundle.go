@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // AnnotationRef is the full reference of a plugin in a bundle, beside its tag.
@@ -210,7 +212,7 @@ func writeFolder(name string, i *index, contents map[string][]byte) (err error) 
 	if err := os.Rename(f, name); err != nil {
 		return err
 	}
-	return syncDir(parent)
+	return durable.SyncFolder(parent)
 }
 
 func writeArchive(name string, i *index, contents map[string][]byte) error {

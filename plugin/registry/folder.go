@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // temporary is how names of files begin that are being written. Nothing ever reads them.
@@ -84,44 +85,14 @@ func (f folder) write(digest string, content []byte) error {
 	return writeFile(name, content)
 }
 
-// writeFile writes a file at once: whoever reads it meanwhile gets the old one or the new one, also after a crash.
-func writeFile(name string, content []byte) (err error) {
+// writeFile makes or replaces a file, and its folder.
+func writeFile(name string, content []byte) error {
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	sweep(dir, time.Now())
-	file, err := os.OpenFile(filepath.Join(dir, temporary+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
-		}
-	}()
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(file.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // some network file systems have no such thing
-		return err
-	}
-	return nil
+	return durable.Write(name, temporary, 0o644, durable.Content(content))
 }
 
 // sweep removes what writers that died have left.

@@ -2,7 +2,7 @@
 // when Append returns, the segment survives the end of the process, and after a crash every acknowledged segment is
 // there, whole and in order.
 //
-// It imports the standard library only. Package state owns it.
+// It imports internal/durable and the standard library. Package state owns it.
 //
 // A file is named by the number of its first segment and grows to FileSize before the next one begins. A record:
 //
@@ -28,6 +28,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // Errors of this package.
@@ -187,17 +189,16 @@ func record(data []byte, number uint64) (payload, rest []byte, err error) {
 	return data[headerSize : headerSize+length], data[headerSize+length:], nil
 }
 
-// torn reports whether what does not read as a record can be one that was being written: it reaches to the end of the
-// file, by what its length says or because it is all zeros, which is how a file system fills what it did not write.
+// torn reports whether what does not read as a record can be one that was being written.
 func torn(data []byte) bool {
 	if len(data) < headerSize {
 		return true
 	}
-	length := int(binary.LittleEndian.Uint32(data))
-	if length > 0 && length <= MaxSegment && headerSize+length >= len(data) {
-		return true
+	claimed := 0
+	if length := int(binary.LittleEndian.Uint32(data)); length > 0 && length <= MaxSegment {
+		claimed = headerSize + length
 	}
-	return !slices.ContainsFunc(data, func(b byte) bool { return b != 0 })
+	return durable.Torn(data, claimed)
 }
 
 // begin begins a new file.
@@ -206,7 +207,7 @@ func (j *Journal) begin(first uint64) error {
 	if err != nil {
 		return fmt.Errorf("beginning a file of the journal: %w", err)
 	}
-	if err := syncFolder(j.dir); err != nil {
+	if err := durable.SyncFolder(j.dir); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(j.path(first)))
 	}
 	if len(j.files) == 0 {
@@ -320,12 +321,4 @@ func (j *Journal) Close() error {
 	}
 	j.closed = true
 	return errors.Join(j.tail.Sync(), j.tail.Close())
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

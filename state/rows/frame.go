@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // A frame in a file, numbers little-endian:
@@ -106,14 +107,5 @@ type frameError struct{ offset int64 }
 
 func (e *frameError) Error() string { return fmt.Sprintf("byte %d: %v", e.offset, errFrame) }
 
-// torn reports whether what does not read as a frame can be one that was being written: it reaches to the end of the
-// file, by what its length says or because it is all zeros, which is how a file system fills what it did not write.
-func torn(data []byte) bool {
-	if len(data) < frameHead {
-		return true
-	}
-	if n := frameLength(data); n > 0 && n >= len(data) {
-		return true
-	}
-	return !slices.ContainsFunc(data, func(b byte) bool { return b != 0 })
-}
+// torn reports whether what does not read as a frame can be one that was being written.
+func torn(data []byte) bool { return len(data) < frameHead || durable.Torn(data, frameLength(data)) }

@@ -123,14 +123,6 @@ func (t *Table) take(f *file, offset int64, fr *frame) error {
 	return nil
 }
 
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // File is a file of a Snapshot.
 type File struct {
 	Name string

@@ -2,7 +2,7 @@
 // rest on, which are written by the thousand and read one by one: a row costs its bytes, a share of one write(2), and a
 // place in an index in memory. When a row was written it survives the end of the process; after Sync a power failure too.
 //
-// It imports the standard library and golang.org/x/sys. Package state owns it.
+// It imports internal/durable, the standard library and golang.org/x/sys. Package state owns it.
 //
 // A database that sorts rows moves each of them again and again: one of Badger's costs 5 µs of CPU when it is written and
 // as much when tables are merged, one of these less than one (see the benchmark). A full disk is an error here and not a SIGBUS.
@@ -16,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // Errors of this package.
@@ -181,7 +183,7 @@ func (t *Table) begin(number uint64) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("beginning a file of rows: %w", err)
 	}
-	if err := syncFolder(t.dir); err != nil {
+	if err := durable.SyncFolder(t.dir); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return &file{File: f, number: number}, nil

@@ -469,3 +469,32 @@ func BenchmarkTable(b *testing.B) {
 		})
 	}
 }
+
+// Whatever the files hold: the folder opens, and then all of it can be read, or it is damaged.
+func FuzzOpen(f *testing.F) {
+	frames := appendFrame(appendFrame(appendFrame(nil, "a", []byte("one")), "b", nil), "a", []byte("two"))
+	f.Add(frames, frames)
+	f.Add(frames, frames[:len(frames)-3])
+	f.Add([]byte{}, make([]byte, 40))
+	f.Fuzz(func(t *testing.T, first, last []byte) {
+		dir := t.TempDir()
+		for i, content := range [][]byte{first, last} {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%020d%s", i+1, suffix)), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		table, err := Open(dir)
+		if errors.Is(err, ErrCorrupt) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = table.Close() }()
+		found := map[string]string{}
+		if err := table.Scan(t.Context(), "", "", func(key string, value []byte) error { found[key] = string(value); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, table, found)
+	})
+}

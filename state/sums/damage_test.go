@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // A write that fails, at whatever point, changes nothing, and what is written after it counts once.
@@ -61,7 +63,7 @@ func TestFailedWritesChangeNothing(t *testing.T) {
 			if after := files(t, s.dir); !slices.Equal(after, before) {
 				t.Errorf("the files are %q, were %q", after, before)
 			}
-			s.syncFolder = syncFolder
+			s.syncFolder = durable.SyncFolder
 			add(t, s, monday, 4, "a a 10")
 			holds(t, s, monday+" a a 12")
 			if err := s.Merge(t.Context(), thursday); err != nil {
@@ -84,7 +86,7 @@ func TestNothingIsAddedNextToAStray(t *testing.T) {
 	if err := s.Add(monday, 2, rows("a a 1")); !errors.Is(err, syscall.EIO) {
 		t.Error(err)
 	}
-	s.syncFolder = syncFolder
+	s.syncFolder = durable.SyncFolder
 	for range 2 {
 		if err := s.Add(monday, 3, rows("a a 1", "b b 1")); !errors.Is(err, syscall.ENOTEMPTY) {
 			t.Errorf("added next to a stray: %v", err)

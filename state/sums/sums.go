@@ -1,7 +1,7 @@
 // Package sums keeps sums by day and key in sorted files. It is made to be added to: an addition reads nothing, costs
 // its own bytes and no more, and needs no index in memory. What was added is added up when it is read.
 //
-// It imports the standard library only. Package state owns it.
+// It imports internal/durable and the standard library. Package state owns it.
 //
 // An addition is a file, a part. It is written under another name and renamed when it is whole, and never changed after
 // that. Merge makes one part of several, so that reading a day opens few files. A part is named
@@ -26,6 +26,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // Errors of this package.
@@ -70,13 +72,13 @@ func open(dir string, most int) (*Sums, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of the sums: %w", err)
 	}
-	s := &Sums{dir: dir, most: most, syncFolder: syncFolder, days: map[string][]part{}}
+	s := &Sums{dir: dir, most: most, syncFolder: durable.SyncFolder, days: map[string][]part{}}
 	parts, unfinished, err := list(dir)
 	if err != nil {
 		return nil, err
 	}
 	// The process may have ended between a rename and the sync behind it: what is taken for there has to stay.
-	if err := errors.Join(syncFolder(filepath.Dir(filepath.Clean(dir))), syncFolder(dir)); err != nil {
+	if err := errors.Join(durable.SyncFolder(filepath.Dir(filepath.Clean(dir))), durable.SyncFolder(dir)); err != nil {
 		return nil, fmt.Errorf("syncing the folder of the sums: %w", err)
 	}
 	replaced, err := s.adopt(parts)
@@ -371,12 +373,4 @@ func checkDay(day string) error {
 		return fmt.Errorf("%q is no day such as 2006-01-02", day)
 	}
 	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
