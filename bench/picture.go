@@ -8,8 +8,13 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// picture draws CPU time by scenario, a bar for each target, as SVG.
+// picture draws CPU time by scenario, a bar for each target, as SVG. Where nothing stands beside the bare proxy there is
+// nothing to draw.
 func (r *report) picture(file string) error {
+	scenarios, targets := r.compared()
+	if len(scenarios) == 0 {
+		return nil
+	}
 	p := plot.New()
 	p.Title.Text = "CPU time of the proxy, beside a bare fasthttp proxy (1.0)"
 	p.Y.Label.Text = "times the bare proxy"
@@ -18,7 +23,6 @@ func (r *report) picture(file string) error {
 	p.Legend.Top, p.Legend.Left = true, true // names behind their colours: who shows it may have a wider font
 	p.Legend.Padding, p.Legend.XOffs = vg.Points(4), vg.Points(16)
 	p.Title.Padding = vg.Points(8)
-	scenarios, targets := r.compared()
 	const width = 18
 	colours := []color.Color{
 		color.RGBA{0x9a, 0xa5, 0xb1, 255}, color.RGBA{0x5b, 0x8e, 0x7d, 255}, color.RGBA{0xbc, 0x9a, 0x5c, 255}, color.RGBA{0x2f, 0x5d, 0x8c, 255},
