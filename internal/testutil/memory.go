@@ -33,7 +33,9 @@ type usageSum struct {
 }
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{first: 1, rows: map[string][]byte{}, usage: map[string]usageDay{}} }
+func NewMemory() *Memory {
+	return &Memory{first: 1, rows: map[string][]byte{}, usage: map[string]usageDay{}}
+}
 
 // Append implements the store.
 func (m *Memory) Append(number uint64, segment []byte, _ bool) error {
