@@ -71,7 +71,7 @@ type Entry struct {
 type Claim struct {
 	keys  *Keys
 	row   string
-	entry Entry
+	entry Entry // never changes: who comes meanwhile reads it
 }
 
 // rows begins the names of the rows.
@@ -148,15 +148,17 @@ func (k *Keys) put(row string, value []byte) error {
 // Finish remembers that the request was answered, and with what if answer is not nil.
 func (c *Claim) Finish(status int, contentType string, answer []byte) error {
 	defer c.keys.end(c)
-	c.entry.State, c.entry.Status, c.entry.ContentType, c.entry.Answer = Finished, status, contentType, answer
-	return c.keys.write(c.row, &c.entry)
+	e := c.entry
+	e.State, e.Status, e.ContentType, e.Answer = Finished, status, contentType, answer
+	return c.keys.write(c.row, &e)
 }
 
 // Lose remembers that nobody knows what became of the request.
 func (c *Claim) Lose() error {
 	defer c.keys.end(c)
-	c.entry.State = Lost
-	return c.keys.write(c.row, &c.entry)
+	e := c.entry
+	e.State = Lost
+	return c.keys.write(c.row, &e)
 }
 
 // Release forgets the request: it was not made.

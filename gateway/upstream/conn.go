@@ -17,10 +17,14 @@ import (
 type conn struct {
 	net.Conn                 // what is read and written: the socket, or TLS over it
 	socket   net.Conn        // the socket itself
-	rawRead  syscall.RawConn // for the look before reuse
+	raw      syscall.RawConn // for the look before reuse, and for writing without waiting
 	peek     func(fd uintptr) bool
 	polled   [1]unix.PollFd // peek's
 	silent   bool           // set by peek: the socket is open and has nothing to read
+	push     func(fd uintptr) bool
+	pushed   [2][]byte // push's
+	taken    int       // set by push: bytes that the socket took
+	failed   error     // set by push: why it took none
 
 	newer, older *conn     // neighbours among the idle ones; the pool's
 	idleSince    time.Time // the pool's
@@ -55,11 +59,15 @@ func newConn(socket net.Conn, retire time.Time) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.rawRead = raw
+	c.raw = raw
 	c.peek = func(fd uintptr) bool {
 		c.polled[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} //nolint:gosec // a descriptor
 		n, err := unix.Poll(c.polled[:], 0)
 		c.silent = n == 0 && err == nil
+		return true
+	}
+	c.push = func(fd uintptr) bool {
+		c.taken, c.failed = unix.Writev(int(fd), c.pushed[:]) //nolint:gosec // a descriptor
 		return true
 	}
 	return c, nil
@@ -81,7 +89,7 @@ func (c *conn) clean(now time.Time) bool {
 		return false
 	}
 	c.silent = false
-	return c.rawRead.Read(c.peek) == nil && c.silent
+	return c.raw.Read(c.peek) == nil && c.silent
 }
 
 // handshake speaks TLS on a fresh connection.
@@ -142,6 +150,30 @@ func (c *conn) stopWriting() {
 	defer c.mu.Unlock()
 	c.stopped = true
 	_ = c.socket.SetWriteDeadline(time.Unix(1, 0)) // fails on a closed socket, as the write then does
+}
+
+// writeNow writes as much of two pieces as the socket has room for, in one go and without waiting. On TLS, where a record goes
+// as a whole, it writes nothing.
+func (c *conn) writeNow(first, second []byte) (n int, err error) {
+	if c.Conn != c.socket {
+		return 0, nil
+	}
+	if err := c.boundWrite(); err != nil {
+		return 0, err
+	}
+	c.pushed = [2][]byte{first, second}
+	err = c.raw.Write(c.push)
+	c.pushed = [2][]byte{}
+	switch {
+	case err != nil:
+		return 0, c.whyNotWritten(err)
+	case errors.Is(c.failed, unix.EAGAIN), errors.Is(c.failed, unix.EINTR):
+		return 0, nil
+	case c.failed != nil:
+		return 0, &net.OpError{Op: "write", Net: "tcp", Addr: c.socket.RemoteAddr(), Err: os.NewSyscallError("writev", c.failed)}
+	}
+	c.written += c.taken
+	return c.taken, nil
 }
 
 // maxWrite is the most that is written under one deadline, so that a long request lives as long as it moves.

@@ -1,7 +1,8 @@
 package upstream
 
-// writer gathers a request and writes it: in one piece if it is small. A longer one is listened for while it is on
-// its way, because a provider that refuses it may say so before it has all of it, and may not read the rest.
+// writer gathers a request and writes it: in one piece if it is small. Of a longer one the socket takes as much as it has
+// room for. If that is not all, the answer is listened for while the rest is on its way, because a provider that refuses a
+// request may say so before it has all of it, and may not read the rest.
 type writer struct {
 	trip *Trip
 	buf  []byte
@@ -10,26 +11,29 @@ type writer struct {
 
 // Write implements io.Writer for the request's body.
 func (w *writer) Write(p []byte) (int, error) {
-	total := 0
-	for len(p) > len(w.buf)-w.n {
-		w.trip.listen()
-		var n int
-		var err error
-		if w.n == 0 {
-			n, err = w.trip.conn.Write(p) // too long to be gathered
-		} else {
-			n = copy(w.buf[w.n:], p)
-			w.n += n
-			err = w.flush()
-		}
-		total += n
-		p = p[n:]
-		if err != nil {
-			return total, err
-		}
+	if len(p) <= len(w.buf)-w.n {
+		w.n += copy(w.buf[w.n:], p)
+		return len(p), nil
 	}
-	w.n += copy(w.buf[w.n:], p)
-	return total + len(p), nil
+	gathered := w.n
+	n, err := w.trip.conn.writeNow(w.buf[:gathered], p)
+	w.n = 0
+	switch {
+	case err != nil:
+		return max(0, n-gathered), err
+	case n == gathered+len(p):
+		return len(p), nil
+	}
+	w.trip.listen()
+	if n < gathered {
+		if _, err := w.trip.conn.Write(w.buf[n:gathered]); err != nil {
+			return 0, err
+		}
+		n = gathered
+	}
+	total := n - gathered
+	n, err = w.trip.conn.Write(p[total:])
+	return total + n, err
 }
 
 func (w *writer) flush() error {
