@@ -99,7 +99,7 @@ func measure(p *plan, binary, out string) (err error) {
 	r := b.report() // what was measured before an error, too
 	err = errors.Join(err, r.text(os.Stdout))
 	if out != "" && err == nil {
-		err = errors.Join(r.json(filepath.Join(out, "results.json")), r.picture(filepath.Join(out, "results.svg")))
+		err = errors.Join(os.MkdirAll(out, 0o755), r.json(filepath.Join(out, "results.json")), r.picture(filepath.Join(out, "results.svg")))
 	}
 	return err
 }

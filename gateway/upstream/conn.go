@@ -41,6 +41,7 @@ type conn struct {
 	firstBy  time.Time     // of the answer's first byte; zero, which is no bound, until the request is written
 	begun    bool          // the answer's first byte is there: from now on it is gaps that are bounded
 	gap      time.Duration // of the next read
+	readBy   time.Time     // the deadline that reads have since the answer has begun
 	write    time.Duration // of the next write
 	stopped  bool          // nothing more is to be written
 }
@@ -78,6 +79,7 @@ func (c *conn) begin(t *Timeouts, deadline time.Time) {
 	c.deadline, c.firstBy = deadline, time.Time{}
 	c.write, c.gap = t.Write, t.Gap
 	c.written = 0
+	c.readBy = time.Time{}
 	c.begun, c.stopped, c.gotBytes, c.ended = false, false, false, false
 }
 
@@ -117,14 +119,30 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// boundRead sets the deadline of the next read.
+// gapSlack is by what part of itself a gap may be longer than was asked for, so that not every event of a stream sets a
+// deadline: that was a fifteenth of what an event costs.
+const gapSlack = 32
+
+// boundRead sets the deadline of the next read, if the one that is set comes too soon.
 func (c *conn) boundRead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.begun {
-		return c.socket.SetReadDeadline(c.within(c.gap))
+	if !c.begun {
+		c.readBy = time.Time{}
+		return c.socket.SetReadDeadline(c.firstBy)
 	}
-	return c.socket.SetReadDeadline(c.firstBy)
+	if !c.readBy.Before(c.within(c.gap)) {
+		return nil
+	}
+	c.readBy = c.within(c.gap + c.gap/gapSlack)
+	return c.socket.SetReadDeadline(c.readBy)
+}
+
+// setGap says how long the next reads may take.
+func (c *conn) setGap(gap time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gap, c.readBy = gap, time.Time{}
 }
 
 // await says how long the answer's first byte may take from now on, also to a read that is reading already.

@@ -138,7 +138,7 @@ func (t *Trip) Canceled() bool {
 }
 
 // SetGap changes how long the next reads may take, while the answer is being read.
-func (t *Trip) SetGap(gap time.Duration) { t.conn.gap = gap }
+func (t *Trip) SetGap(gap time.Duration) { t.conn.setGap(gap) }
 
 // Close gives the connection back, to the pool if the answer was read to its end, and makes the trip ready for the
 // next Send. It may be called at any time, more than once. A cancellation outlives it: see Reset.

@@ -242,6 +242,34 @@ func TestTimeoutsArePerRead(t *testing.T) {
 	}
 }
 
+// A gap that is made shorter counts at once, though the reads before it were given longer.
+func TestAShorterGapCounts(t *testing.T) {
+	step := make(chan struct{})
+	pool := provider(t, func(_ int, c net.Conn, next func() bool) {
+		next()
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		<-step
+		_, _ = io.WriteString(c, "1\r\na\r\n")
+		next() // until the end
+	})
+	req := testRequest()
+	req.Timeouts.Gap = 5 * time.Second
+	var trip Trip
+	if err := trip.Send(pool, req); err != nil {
+		t.Fatal(err)
+	}
+	defer trip.Close()
+	close(step)
+	if n, err := trip.Read(make([]byte, 10)); n != 1 || err != nil {
+		t.Fatalf("the first read: %d, %v", n, err)
+	}
+	trip.SetGap(50 * time.Millisecond)
+	began := time.Now()
+	if _, err := trip.Read(make([]byte, 10)); !errors.Is(err, ErrTimeout) || time.Since(began) > req.Timeouts.Gap {
+		t.Errorf("a stalled answer after %v: %v", time.Since(began), err)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	reached := make(chan struct{})
 	gone := make(chan struct{})
