@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	streamBuffer = 4 << 10         // first size of a stream's buffer
+	streamBuffer = 2 << 10         // first size of a stream's buffer
 	maxEvent     = 8 << 20         // largest single event; larger ones count as cut
 	afterEnd     = 2 * time.Second // how long a stream that has said its end may stay open
 )
@@ -75,6 +75,7 @@ func (s *stream) begin() {
 	x := s.exchange
 	s.forget()
 	s.first = true
+	x.trip.Linger()
 	x.splitter.Reset(x.framing)
 	x.buffer = x.buffer[:0]
 	if cap(x.buffer) < streamBuffer {

@@ -156,6 +156,37 @@ func TestSystemCalls(t *testing.T) {
 	}
 }
 
+// An answer that comes bit by bit has a small buffer, and gets the ordinary one back when much comes at one time.
+func TestLinger(t *testing.T) {
+	step := make(chan struct{})
+	large := strings.Repeat("7d0\r\n"+strings.Repeat("x", 2000)+"\r\n", 100)
+	pool := provider(t, func(_ int, c net.Conn, next func() bool) {
+		next()
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfine\r\n")
+		<-step
+		_, _ = io.WriteString(c, "1\r\na\r\n")
+		<-step
+		_, _ = io.WriteString(c, large+"0\r\n\r\n")
+	})
+	var trip Trip
+	if err := trip.Send(pool, testRequest()); err != nil {
+		t.Fatal(err)
+	}
+	defer trip.Close()
+	trip.Linger()
+	b := make([]byte, 1000)
+	for _, want := range []string{"fine", "a"} {
+		if n, err := trip.Read(b); string(b[:n]) != want || err != nil || len(trip.in.buf) != smallSize {
+			t.Errorf("read %q, want %q, with a buffer of %d: %v", b[:n], want, len(trip.in.buf), err)
+		}
+		step <- struct{}{}
+	}
+	rest, err := io.ReadAll(&trip)
+	if want := strings.Repeat("x", 200_000); err != nil || string(rest) != want || len(trip.in.buf) != readSize {
+		t.Errorf("read %d bytes, want %d, with a buffer of %d: %v", len(rest), len(want), len(trip.in.buf), err)
+	}
+}
+
 // A buffer that grew for one header does not stay.
 func TestGrownBuffersAreNotKept(t *testing.T) {
 	var b buffers

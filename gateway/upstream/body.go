@@ -99,7 +99,7 @@ func (b *body) readChunked(p []byte) (int, error) {
 		if int64(len(part)) > b.left {
 			part = part[:b.left]
 		}
-		n, err := b.in.some(part, readSize) // with less, what follows the chunk had to be read by itself
+		n, err := b.in.some(part, len(b.in.buf)) // with less, what follows the chunk had to be read by itself
 		b.left -= int64(n)
 		total += n
 		if err != nil {
@@ -160,8 +160,10 @@ func orMalformed(err error, what string) error {
 
 // chunkSize parses a size line; extensions are passed over.
 func chunkSize(line []byte) (int64, error) {
-	line, _, _ = bytes.Cut(line, []byte{';'})
-	line = bytes.TrimRight(line, " \t")
+	line, _, extended := bytes.Cut(line, []byte{';'})
+	if !extended {
+		line = bytes.TrimRight(line, " \t")
+	}
 	if len(line) == 0 || len(line) > 15 {
 		return 0, fmt.Errorf("%w: chunk size", ErrMalformed)
 	}

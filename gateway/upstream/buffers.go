@@ -14,6 +14,7 @@ const writeSize = 16 << 10
 // buffers are those of a pool's round trips. Those that nobody needs are left to the garbage collector.
 type buffers struct {
 	reading sync.Pool // of *[readSize]byte
+	small   sync.Pool // of *[smallSize]byte
 	writing sync.Pool // of *[writeSize]byte
 	parsing sync.Pool // of *parser
 }
@@ -25,11 +26,21 @@ func (b *buffers) getRead() []byte {
 	return new([readSize]byte)[:]
 }
 
-// putRead takes a buffer back. One that had to grow is not kept.
+func (b *buffers) getSmall() []byte {
+	if p, ok := b.small.Get().(*[smallSize]byte); ok {
+		return p[:]
+	}
+	return new([smallSize]byte)[:]
+}
+
+// putRead takes a buffer back, also a small one. One that had to grow is not kept.
 func (b *buffers) putRead(buf []byte) {
 	poison(buf)
-	if len(buf) == readSize {
+	switch len(buf) {
+	case readSize:
 		b.reading.Put((*[readSize]byte)(buf))
+	case smallSize:
+		b.small.Put((*[smallSize]byte)(buf))
 	}
 }
 

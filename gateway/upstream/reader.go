@@ -8,6 +8,7 @@ import (
 
 const (
 	readSize  = 8 << 10  // of a connection's buffer: an ordinary header and a small answer in one read
+	smallSize = 2 << 10  // of one whose stream has begun: that waits for most of its life, and there are thousands
 	maxHeader = 64 << 10 // of an answer, to which the buffer grows when it has to
 	direct    = 1 << 10  // with so much room for a body of known end, it is read without a copy
 )
@@ -18,6 +19,7 @@ type reader struct {
 	buf  []byte
 	from int // buf[from:to] was read from src and not taken yet
 	to   int
+	full bool  // the last read filled the buffer: there is more
 	err  error // what src said with the last bytes
 }
 
@@ -29,7 +31,8 @@ func (r *reader) ready() []byte { return r.buf[r.from:r.to] }
 // take passes over n bytes.
 func (r *reader) take(n int) { r.from += n }
 
-// fill reads once from src, at least one byte behind what is buffered. The buffer grows to limit at most.
+// fill reads once from src, at least one byte behind what is buffered. The buffer grows, to limit at most, when it has to;
+// up to its ordinary size also when there was more to read than it had room for.
 func (r *reader) fill(limit int) error {
 	if r.err != nil {
 		return r.err
@@ -38,17 +41,18 @@ func (r *reader) fill(limit int) error {
 		r.to = copy(r.buf, r.buf[r.from:r.to])
 		r.from = 0
 	}
-	if r.to == len(r.buf) {
-		if len(r.buf) >= limit {
-			return errTooLong
-		}
-		grown := make([]byte, min(2*len(r.buf), limit))
-		copy(grown, r.buf)
+	switch size := len(r.buf); {
+	case r.to == size && size >= limit:
+		return errTooLong
+	case r.to == size, r.full && size < min(readSize, limit):
+		grown := make([]byte, min(2*size, limit))
+		copy(grown, r.buf[:r.to])
 		poison(r.buf)
 		r.buf = grown
 	}
 	n, err := r.read(r.buf[r.to:])
 	r.to += n
+	r.full = r.to == len(r.buf)
 	return err
 }
 
@@ -78,7 +82,7 @@ func (r *reader) some(p []byte, copyless int) (int, error) {
 		if len(p) >= copyless {
 			return r.read(p)
 		}
-		if err := r.fill(len(r.buf)); err != nil {
+		if err := r.fill(readSize); err != nil {
 			return 0, err
 		}
 	}
@@ -90,7 +94,7 @@ func (r *reader) some(p []byte, copyless int) (int, error) {
 // lineEnd passes over a CRLF, and reports whether there was one.
 func (r *reader) lineEnd() (bool, error) {
 	for r.buffered() < len("\r\n") {
-		if err := r.fill(len(r.buf)); err != nil {
+		if err := r.fill(readSize); err != nil {
 			return false, err
 		}
 	}
@@ -110,7 +114,7 @@ func (r *reader) line() ([]byte, error) {
 		if seen = r.buffered(); seen > maxChunkLine {
 			return nil, errTooLong
 		}
-		if err := r.fill(len(r.buf)); err != nil {
+		if err := r.fill(readSize); err != nil {
 			return nil, err
 		}
 	}

@@ -137,6 +137,18 @@ func (t *Trip) Canceled() bool {
 	return t.canceled
 }
 
+// Linger makes ready for an answer that comes bit by bit, over a long time: with a small buffer, as long as what comes at
+// one time fits in.
+func (t *Trip) Linger() {
+	if len(t.in.buf) != readSize || t.in.buffered() > smallSize/2 {
+		return
+	}
+	small, large := t.pool.buffers.getSmall(), t.in.buf
+	n := copy(small, t.in.ready())
+	t.in.buf, t.in.from, t.in.to, t.in.full = small, 0, n, false
+	t.pool.buffers.putRead(large)
+}
+
 // SetGap changes how long the next reads may take, while the answer is being read.
 func (t *Trip) SetGap(gap time.Duration) { t.conn.setGap(gap) }
 
