@@ -44,11 +44,15 @@ func (l *Ledger) extend(b *batch, longer []byte) {
 }
 
 // journalRates writes where the rates stand that have moved since the last time: that is what a crash may not lose of
-// them. Rows are for that too dear.
+// them. Rows are for that too dear. While the journal cannot be written they wait, each account once.
 func (l *Ledger) journalRates() {
 	for more := true; more; {
 		var some []*account
 		l.mu.Lock()
+		if l.failing {
+			l.mu.Unlock()
+			return
+		}
 		some, more = l.accounts.takeMoved(flushChunk)
 		for _, a := range some {
 			b := l.batches[len(l.batches)-1]

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -108,6 +110,45 @@ func TestRatesSurviveRestart(t *testing.T) {
 			t.Errorf("killed %t: %v, %v; want a refusal for a minute", killed, no, err)
 		}
 	}
+}
+
+// While the journal cannot be written, rates wait without taking more and more memory. Afterwards they are written.
+func TestRatesWaitForTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		l, err := Open(t.Context(), Options{Store: store, Settings: Settings{Unbudgeted: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		level := keyLevel("key_1", abi.Limits{abi.RequestsPerDay: 60})
+		a := admitted(t, l, level)
+		store.Break(errors.New("the disk is full"))
+		if no, err := l.Reserve(a, reservation("req_1", 0)); no != nil || err != nil || l.Available() == nil {
+			t.Fatal(no, err)
+		}
+		l.Leave(a, &abi.Usage{})
+		before := l.journal
+		for range 59 {
+			l.Leave(admitted(t, l, level), &abi.Usage{})
+			l.journalRates()
+		}
+		if l.journal != before {
+			t.Errorf("%d bytes wait to be written", l.journal-before)
+		}
+		store.Break(nil)
+		<-time.After(3 * time.Second) // of the test's own time: the journal is tried again, and then rates are written
+		synctest.Wait()
+		killed, err := Open(t.Context(), Options{Store: store.Snapshot()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if no, err := killed.Admit(&Admission{Levels: []Level{level}}); err != nil || no == nil {
+			t.Errorf("after a kill: %v, %v; want a refusal", no, err)
+		}
+		if err := errors.Join(l.Close(), killed.Close()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Against a plain simulation: a bucket of limit units that fills up again over the period.
