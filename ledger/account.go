@@ -222,7 +222,7 @@ func (l *Ledger) pin(name Account) (*account, error) {
 		}
 		epoch := l.accounts.epoch
 		l.mu.Unlock()
-		a, err := l.load(name)
+		a, _, err := l.load(name)
 		l.mu.Lock()
 		if err != nil {
 			return nil, err
@@ -233,16 +233,15 @@ func (l *Ledger) pin(name Account) (*account, error) {
 	}
 }
 
-// load reads an account's row; one without a row has used nothing.
-func (l *Ledger) load(name Account) (*account, error) {
-	a := &account{Account: name}
+// load reads an account's row, and the segment that it is up to; one without a row has used nothing.
+func (l *Ledger) load(name Account) (a *account, segment uint64, err error) {
+	a = &account{Account: name}
 	row, ok, err := l.store.ReadBook(a.row())
 	if err != nil {
-		return nil, fmt.Errorf("reading the account %s: %w", name, err)
+		return nil, 0, fmt.Errorf("reading the account %s: %w", name, err)
 	}
 	if !ok {
-		return a, nil
+		return a, 0, nil
 	}
-	a, _, err = parseAccount(name, row)
-	return a, err
+	return parseAccount(name, row)
 }

@@ -129,16 +129,11 @@ func (p *replaying) account(name Account) (*account, error) {
 	if a := p.accounts.resident[name]; a != nil {
 		return a, nil
 	}
-	a := &account{Account: name}
-	row, ok, err := p.store.ReadBook(a.row())
+	a, upTo, err := p.load(name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the account %s: %w", name, err)
+		return nil, err
 	}
-	if ok {
-		if a, p.upTo[name], err = parseAccount(name, row); err != nil {
-			return nil, err
-		}
-	}
+	p.upTo[name] = upTo
 	p.accounts.keep(a)
 	return a, nil
 }

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/sallyport-dev/sallyport/internal/durable"
 	"github.com/sallyport-dev/sallyport/state/journal"
 	"github.com/sallyport-dev/sallyport/state/rows"
 	"github.com/sallyport-dev/sallyport/state/sums"
@@ -82,30 +82,25 @@ type contents struct {
 	first, last uint64 // segments
 	txn         *badger.Txn
 	journal     *journal.Journal
-	files       []savedFile
+	files       []durable.File // of books and usage, named with their folders
 }
 
-// savedFile is a file as it was at the moment of a backup. It can be read though it is gone meanwhile.
-type savedFile struct {
-	name string // with its folder
-	*os.File
-	size int64
-}
-
-// snapshot returns the files of books and usage, opened.
-func snapshot(r *rows.Table, u *sums.Sums) (all []savedFile, err error) {
+// snapshot returns the files of books and usage, opened: they can be read though they are gone meanwhile.
+func snapshot(r *rows.Table, u *sums.Sums) (all []durable.File, err error) {
 	books, err := r.Snapshot()
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range books {
-		all = append(all, savedFile{booksFolder + "/" + f.Name, f.File, f.Size})
-	}
 	usage, err := u.Snapshot()
-	for _, f := range usage {
-		all = append(all, savedFile{usageFolder + "/" + f.Name, f.File, f.Size})
+	return append(within(booksFolder, books), within(usageFolder, usage)...), err
+}
+
+// within names files with their folder.
+func within(folder string, files []durable.File) []durable.File {
+	for i := range files {
+		files[i].Name = folder + "/" + files[i].Name
 	}
-	return all, err
+	return files
 }
 
 // close closes the files, which were only read.
@@ -194,16 +189,16 @@ func (c *contents) dumpSegments(ctx context.Context, out *bufio.Writer) (segment
 func (c *contents) dumpFiles(ctx context.Context, out *bufio.Writer) error {
 	part, head := make([]byte, filePart), []byte(nil)
 	for _, f := range c.files {
-		for at := int64(0); at < f.size; {
+		for at := int64(0); at < f.Size; {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			n, err := f.ReadAt(part[:min(filePart, f.size-at)], at)
+			n, err := f.ReadAt(part[:min(filePart, f.Size-at)], at)
 			if err != nil {
-				return fmt.Errorf("reading %s: %w", f.name, err)
+				return fmt.Errorf("reading %s: %w", f.Name, err)
 			}
 			at += int64(n)
-			head = append(binary.AppendUvarint(append(head[:0], fileFrame), uint64(len(f.name))), f.name...)
+			head = append(binary.AppendUvarint(append(head[:0], fileFrame), uint64(len(f.Name))), f.Name...)
 			head = binary.AppendUvarint(head, uint64(n))
 			if _, err := out.Write(head); err != nil {
 				return err

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -66,6 +68,31 @@ func SyncFolder(dir string) error {
 		err = nil
 	}
 	return errors.Join(err, d.Close())
+}
+
+// File is an open file as it was at one moment: what was appended since does not belong to it.
+type File struct {
+	Name string // below some folder
+	*os.File
+	Size int64 // bytes
+}
+
+// Numbered returns the numbers that the files of a folder are named by, with suffix behind them, in order. Other files
+// are passed over.
+func Numbered(dir, suffix string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []uint64
+	for _, e := range entries {
+		digits, ours := strings.CutSuffix(e.Name(), suffix)
+		if number, err := strconv.ParseUint(digits, 10, 64); ours && err == nil {
+			numbers = append(numbers, number)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
 }
 
 // Torn reports whether what does not read as a record, at the end of a file that is appended to, can be one that was being

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -60,5 +61,20 @@ func TestTorn(t *testing.T) {
 		if got := Torn(tt.data, tt.claimed); got != tt.want {
 			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestNumbered(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"00000000000000000012.log", "00000000000000000002.log", "3.log", "4.other", "x.log", "-5.log", "log"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := Numbered(dir, ".log"); err != nil || !slices.Equal(got, []uint64{2, 3, 12}) {
+		t.Errorf("%d, %v", got, err)
+	}
+	if _, err := Numbered(filepath.Join(dir, "none"), ".log"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a folder: %v", err)
 	}
 }

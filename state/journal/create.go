@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // Create makes a journal in a folder that has none, whose first segment will have the number first: one that is
@@ -12,9 +14,9 @@ func Create(dir string, first uint64) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the journal's folder: %w", err)
 	}
-	switch firsts, err := list(dir); {
+	switch firsts, err := durable.Numbered(dir, suffix); {
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("listing the journal: %w", err)
 	case len(firsts) > 0:
 		return nil, fmt.Errorf("making a journal in %s: %w", dir, os.ErrExist)
 	case first == 0:

@@ -23,9 +23,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -81,9 +78,9 @@ func open(dir string, fileSize int64) (*Journal, error) {
 		return nil, fmt.Errorf("making the journal's folder: %w", err)
 	}
 	j := &Journal{dir: dir, fileSize: fileSize}
-	firsts, err := list(dir)
+	firsts, err := durable.Numbered(dir, suffix)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing the journal: %w", err)
 	}
 	for i, first := range firsts {
 		if err := j.adopt(first, i == len(firsts)-1); err != nil {
@@ -99,23 +96,6 @@ func open(dir string, fileSize int64) (*Journal, error) {
 		return nil, err
 	}
 	return j, nil
-}
-
-// list returns the first numbers of the files in a folder, in order.
-func list(dir string) ([]uint64, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("listing the journal: %w", err)
-	}
-	var firsts []uint64
-	for _, e := range entries {
-		digits, ours := strings.CutSuffix(e.Name(), suffix)
-		if first, err := strconv.ParseUint(digits, 10, 64); ours && err == nil {
-			firsts = append(firsts, first)
-		}
-	}
-	slices.Sort(firsts)
-	return firsts, nil
 }
 
 func (j *Journal) path(first uint64) string {

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // Open opens the folder dir, or makes it, and reads all of its files. What a crash left unfinished at the end of the last
@@ -27,9 +26,9 @@ func open(dir string, fileSize int64) (*Table, error) {
 
 // load reads what the folder has, and begins the first file if there is none.
 func (t *Table) load() error {
-	numbers, err := list(t.dir)
+	numbers, err := durable.Numbered(t.dir, suffix)
 	if err != nil {
-		return err
+		return fmt.Errorf("listing the files of rows: %w", err)
 	}
 	for i, number := range numbers {
 		if i > 0 && number != numbers[i-1]+1 {
@@ -56,23 +55,6 @@ func (t *Table) abandon() (err error) {
 	}
 	t.index.close()
 	return err
-}
-
-// list returns the numbers of the files in a folder, in order.
-func list(dir string) ([]uint64, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("listing the files of rows: %w", err)
-	}
-	var numbers []uint64
-	for _, e := range entries {
-		digits, ours := strings.CutSuffix(e.Name(), suffix)
-		if number, err := strconv.ParseUint(digits, 10, 64); ours && err == nil {
-			numbers = append(numbers, number)
-		}
-	}
-	slices.Sort(numbers)
-	return numbers, nil
 }
 
 // adopt reads a file and takes its rows into the index.
@@ -123,16 +105,9 @@ func (t *Table) take(f *file, offset int64, fr *frame) error {
 	return nil
 }
 
-// File is a file of a Snapshot.
-type File struct {
-	Name string
-	*os.File
-	Size int64 // bytes of it that belong to the snapshot
-}
-
 // Snapshot returns all files, opened, in order; who asked closes them. What they hold is what was written when it is
 // called, whatever happens meanwhile. It is not called beside Write.
-func (t *Table) Snapshot() (all []File, err error) {
+func (t *Table) Snapshot() (all []durable.File, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.closed {
@@ -146,7 +121,7 @@ func (t *Table) Snapshot() (all []File, err error) {
 			}
 			return nil, fmt.Errorf("opening rows: %w", err)
 		}
-		all = append(all, File{Name: filepath.Base(f.Name()), File: handle, Size: f.size})
+		all = append(all, durable.File{Name: filepath.Base(f.Name()), File: handle, Size: f.size})
 	}
 	return all, nil
 }

@@ -89,7 +89,8 @@ func (t *Table) Write(rows iter.Seq2[string, []byte]) error {
 		if err := checkRow(key, value); err != nil {
 			return err
 		}
-		t.stage(t.hashes.ofString(key), value == nil, func(dst []byte) []byte { return appendFrame(dst, key, value) })
+		t.stage(t.hashes.ofString(key), value == nil)
+		t.buf = appendFrame(t.buf, key, value)
 		if len(t.buf) >= fullBuffer {
 			if err := t.flush(); err != nil {
 				return err
@@ -102,9 +103,9 @@ func (t *Table) Write(rows iter.Seq2[string, []byte]) error {
 	return t.compact()
 }
 
-func (t *Table) stage(h hash, removed bool, frame func(dst []byte) []byte) {
+// stage notes the row whose frame is appended to buf next.
+func (t *Table) stage(h hash, removed bool) {
 	t.staged = append(t.staged, staged{h, len(t.buf), removed})
-	t.buf = frame(t.buf)
 }
 
 // flush writes what is staged to the last file, and then leads the index to it.
@@ -170,7 +171,7 @@ func (t *Table) rotate(tail *file) (*file, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.files, t.ragged = append(t.files, next), false
+	t.files = append(t.files, next)
 	return next, nil
 }
 
@@ -227,7 +228,8 @@ func (t *Table) giveUp(oldest *file) error {
 		if at, ok := t.index.get(h); !ok || at != placeOf(oldest.number, offset) {
 			return nil
 		}
-		t.stage(h, false, func(dst []byte) []byte { return append(dst, f.whole...) })
+		t.stage(h, false)
+		t.buf = append(t.buf, f.whole...)
 		if len(t.buf) >= fullBuffer {
 			return t.flush()
 		}

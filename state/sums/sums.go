@@ -323,22 +323,15 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// File is an open part.
-type File struct {
-	Name string // without the folder
-	*os.File
-	Size int64 // bytes
-}
-
 // Snapshot opens all parts, in order of their names: what they hold together is what was added up to one moment. They
 // stay as they are whatever is done to the sums, and are the caller's to close.
-func (s *Sums) Snapshot() ([]File, error) {
+func (s *Sums) Snapshot() ([]durable.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, ErrClosed
 	}
-	var files []File
+	var files []durable.File
 	for _, day := range slices.Sorted(maps.Keys(s.days)) {
 		for _, p := range s.days[day] {
 			f, err := os.Open(filepath.Join(s.dir, p.name()))
@@ -348,7 +341,7 @@ func (s *Sums) Snapshot() ([]File, error) {
 				}
 				return nil, fmt.Errorf("opening the sums of %s: %w", day, err)
 			}
-			files = append(files, File{Name: p.name(), File: f, Size: p.size})
+			files = append(files, durable.File{Name: p.name(), File: f, Size: p.size})
 		}
 	}
 	return files, nil
