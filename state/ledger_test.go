@@ -35,7 +35,7 @@ func TestAppendSurvivesKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
-		for until := acknowledged + 1 + rand.Uint64N(3000); lines.Scan(); {
+		for until := acknowledged + 1 + rand.Uint64N(100<<min(round, 5)); lines.Scan(); {
 			if n, err := strconv.ParseUint(lines.Text(), 10, 64); err == nil {
 				acknowledged = n
 			}
@@ -80,7 +80,11 @@ func checkSegments(t *testing.T, dir string, acknowledged uint64) uint64 {
 		}
 	}
 	upTo := s.UsageUpTo(usedDay)
-	if want := []string{fmt.Sprintf("%s all label of all [%d] %d", usedDay, upTo/useEvery, upTo)}; upTo > last || upTo+useEvery < acknowledged || !slices.Equal(used(t, s), want) {
+	var want []string // nothing, if the process had no time for a first addition
+	if upTo > 0 {
+		want = append(want, fmt.Sprintf("%s all label of all [%d] %d", usedDay, upTo/useEvery, upTo))
+	}
+	if upTo > last || upTo+useEvery < acknowledged || !slices.Equal(used(t, s), want) {
 		t.Fatalf("%s are used, want %s; %d segments were acknowledged", used(t, s), want, acknowledged)
 	}
 	return last
