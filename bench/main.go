@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -57,6 +58,11 @@ func run(args []string) error {
 	}
 	if *only != "" {
 		p.only = *only
+	}
+	for _, name := range strings.Split(p.only, ",") {
+		if name != "" && !slices.Contains(scenarioNames(), name) {
+			return fmt.Errorf("there is no scenario %q: %s", name, strings.Join(scenarioNames(), ", "))
+		}
 	}
 	p.profiles, p.beside = *profiles, *beside
 	return measure(&p, binary, *out)
