@@ -34,8 +34,9 @@ func TestSharingPage(t *testing.T) {
 	secure := startRegistry(t, true)
 	text, err := os.ReadFile(filepath.Join("..", "docs", "sharing.md"))
 	must(t, err)
+	free := freeAddresses(t, 3)
 	page := strings.NewReplacer(
-		"127.0.0.1:5000", freeAddress(t), "127.0.0.1:8080", freeAddress(t), "127.0.0.1:9090", freeAddress(t),
+		"127.0.0.1:5000", free[0], "127.0.0.1:8080", free[1], "127.0.0.1:9090", free[2],
 		"registry.example", secure.host, "company-ca.pem", secure.ca,
 	).Replace(string(text))
 	blocks := pageBlocks(page)
@@ -366,7 +367,7 @@ func TestSharedPolicyTamperedOnDisk(t *testing.T) {
 }
 
 // TestPublishedByTheBuild: what make plugins-oci writes is a folder from which a gateway takes policies, signed by the key of the build,
-// which minisign confirms. Each says what it is, who made it and from what.
+// which minisign confirms. Each says what it is, who made it and from what, and is what comes of that.
 func TestPublishedByTheBuild(t *testing.T) {
 	path, err := filepath.Abs(binary(t))
 	must(t, err)
@@ -392,6 +393,7 @@ func TestPublishedByTheBuild(t *testing.T) {
 	key := filepath.Join(folder, "release")
 	run(nil, path, "plugin", "keygen", "-o", key, "--no-password")
 	run([]string{"SALLYPORT_BIN=" + path, "EXAMPLES=policy-c", "SALLYPORT_SIGNING_KEY=" + key + ".key"}, "../plugins/oci.sh", out)
+	sources := map[string]string{"default": "plugins/default", "guest-pass": "examples/policy-c"}
 	for name, says := range map[string][]string{
 		"default": {"identities: read", `"finds the stored key that a credential belongs to"`, "built by    go1.", "tree/main/plugins/default"},
 		"guest-pass": {"Lets callers from the gateway's own machine in without a key", "built by ", "clang", "licence     MIT", "author      The Sallyport authors",
@@ -406,7 +408,9 @@ func TestPublishedByTheBuild(t *testing.T) {
 				t.Errorf("inspect does not say %q:\n%s", word, printed)
 			}
 		}
-		run(nil, path, "plugin", "verify", ref, "--key", key+".pub")
+		source, err := filepath.Abs("../" + sources[name])
+		must(t, err)
+		run(nil, path, "plugin", "verify", ref, "--key", key+".pub", "--rebuild", source)
 		run(nil, path, "plugin", "pull", ref)
 		run(nil, minisign, "-Vm", name+".wasm", "-p", filepath.Join(out, "signed-by.pub"))
 	}

@@ -43,23 +43,18 @@ func newPluginPush() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		signed := "no: --key signs it, and so does sallyport plugin sign"
 		if signature != nil {
+			signed = "yes"
 			if _, err := s.store.Attach(s.Context(), pushed.Ref, pushed.ManifestDigest, lock.Attachment(signature)); err != nil {
 				return err
 			}
 		}
-		_, err = fmt.Fprintf(s.OutOrStdout(), "pushed %s\n  wasm    %s\n  signed  %s\n", pushed.Ref, pushed.WasmDigest, yesNo(signature != nil))
+		_, err = fmt.Fprintf(s.OutOrStdout(), "pushed %s\n  wasm    %s\n  signed  %s\n", pushed.Ref, pushed.WasmDigest, signed)
 		return err
 	})
 	sign.add(c)
 	return c
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }
 
 func newPluginPull() *cobra.Command {

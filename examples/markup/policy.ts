@@ -1,7 +1,7 @@
 /** markup: what a request costs by its price row, and some percent on top of that, by team.
  *
  * A model without a price is left to the next policy. */
-import * as sallyport from "../../sdk/assemblyscript/assembly";
+import * as sallyport from "./sallyport/assembly";
 
 /** Percent on top for who is in no team of the list. */
 let percent: i64 = 0;

@@ -1,7 +1,7 @@
 /** trial: whoever comes without a credential may try some models, within limits and a budget that the policy states itself.
  *
  * Nobody has to make a key for that: each address is an identity, or all of them are one. */
-import * as sallyport from "../../sdk/assemblyscript/assembly";
+import * as sallyport from "./sallyport/assembly";
 
 const CENT: i64 = 10_000_000; // in nano-dollars
 

@@ -41,6 +41,25 @@ func TestManifestsOfWhatIsPublished(t *testing.T) {
 	}
 }
 
+// Whoever takes an example from where it was published can build it himself and compare: each is a project.
+func TestExamplesAreProjects(t *testing.T) {
+	zig, err := filepath.Abs("../../.tools/zig/bin") // where make deps-zig has put it
+	must(t, err)
+	t.Setenv("PATH", zig+string(os.PathListSeparator)+os.Getenv("PATH"))
+	files, err := filepath.Glob("../../examples/*/manifest.yaml")
+	must(t, err)
+	for _, file := range append(files, "../../plugins/default/manifest.yaml") {
+		dir := filepath.Dir(file)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			if _, err := os.Stat(filepath.Join(dir, "policy.c")); err != nil && testing.Short() {
+				t.Skip("compiling takes long: -short")
+			}
+			built := buildProject(t, dir, filepath.Join(t.TempDir(), "policy.wasm"))
+			t.Logf("%d bytes, %s", len(built.Wasm), built.Manifest.Toolchain)
+		})
+	}
+}
+
 // checkEntry holds the entry of policies.yaml that a page shows against a manifest.
 func checkEntry(t *testing.T, m *manifest.Manifest, page string) {
 	t.Helper()

@@ -57,7 +57,7 @@ func SDKs() (fs.FS, error) {
 
 // language is one that policies are written in.
 type language struct {
-	name   string // as --lang has it, and the folder of its templates
+	name   string // as --lang has it, and the folder of its templates; "": Init knows none
 	title  string // for people
 	source string // the file by which a project is known
 	sdk    string // folder of its SDK
@@ -76,13 +76,16 @@ func languages() []language {
 		},
 		{"c", "C", "policy.c", "c", "Building needs clang and lld " + cPackages + ".", buildC},
 		{"js", "JavaScript", "policy.js", "javascript", "Building needs nothing but sallyport.", buildJavaScript},
+		{title: "Zig", source: "policy.zig", build: buildZig},
 	}
 }
 
-// Languages returns the names of the languages.
+// Languages returns the names of the languages that Init knows.
 func Languages() (names []string) {
 	for _, l := range languages() {
-		names = append(names, l.name)
+		if l.name != "" {
+			names = append(names, l.name)
+		}
 	}
 	return names
 }
@@ -90,7 +93,7 @@ func Languages() (names []string) {
 func findLanguage(name string) (language, error) {
 	all := languages()
 	i := slices.IndexFunc(all, func(l language) bool { return l.name == name })
-	if i < 0 {
+	if i < 0 || name == "" {
 		return language{}, fmt.Errorf("%q is no language of policies: use one of %s", name, strings.Join(Languages(), ", "))
 	}
 	return all[i], nil

@@ -44,13 +44,13 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// buildProject builds a project. Without the toolchain the test is skipped, unless SALLYPORT_TOOLCHAINS=all says that there
+// buildProject builds a project into a file, "" for its own. Without the toolchain the test is skipped, unless SALLYPORT_TOOLCHAINS=all says that there
 // is every one.
-func buildProject(t *testing.T, dir string) *Built {
+func buildProject(t *testing.T, dir, out string) *Built {
 	t.Helper()
 	var log bytes.Buffer
 	engine := func() ([]byte, error) { return os.ReadFile("../../plugins/dist/javascript.wasm") }
-	built, err := Build(t.Context(), dir, Options{Log: &log, Engine: engine})
+	built, err := Build(t.Context(), dir, Options{Out: out, Log: &log, Engine: engine})
 	if (errors.Is(err, ErrToolchain) || errors.Is(err, ErrNoEngine)) && os.Getenv("SALLYPORT_TOOLCHAINS") != "all" {
 		t.Skip(err)
 	}
@@ -67,7 +67,7 @@ func TestInitAndBuild(t *testing.T) {
 			if lang != "c" && testing.Short() {
 				t.Skip("compiling takes long: -short")
 			}
-			built := buildProject(t, initProject(t, lang, "guest-pass"))
+			built := buildProject(t, initProject(t, lang, "guest-pass"), "")
 			if m := built.Manifest; m.Name != "guest-pass" || m.Toolchain == "" || len(m.Cases()) != 3 {
 				t.Errorf("%+v", m)
 			}
@@ -84,7 +84,7 @@ func TestInitAndBuild(t *testing.T) {
 					t.Errorf("%s: %s", r.Case.Name, strings.Join(r.Differences, "\n"))
 				}
 			}
-			again := buildProject(t, initProject(t, lang, "guest-pass"))
+			again := buildProject(t, initProject(t, lang, "guest-pass"), "")
 			if built.Digest() != again.Digest() {
 				t.Errorf("built twice, the digests are %s and %s", built.Digest(), again.Digest())
 			}
@@ -179,7 +179,7 @@ func TestMissingToolchains(t *testing.T) {
 // What the compiler says about a mistake reaches its author, and the module from before stays.
 func TestAMistakeInTheSource(t *testing.T) {
 	dir := initProject(t, "c", "guest-pass")
-	before := buildProject(t, dir)
+	before := buildProject(t, dir, "")
 	must(t, os.WriteFile(filepath.Join(dir, "policy.c"), []byte("this is not C"), 0o600))
 	var log bytes.Buffer
 	if _, err := Build(t.Context(), dir, Options{Log: &log}); err == nil || !strings.Contains(log.String(), "policy.c:1:1: error") {

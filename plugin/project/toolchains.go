@@ -152,19 +152,42 @@ func buildAssemblyScript(b *build) (string, error) {
 }
 
 func (b *build) asc() (string, error) {
-	for dir := b.dir; ; dir = filepath.Dir(dir) {
+	for dir, above := b.sdk, b.dir; dir != above; dir, above = above, filepath.Dir(above) {
 		path := filepath.Join(dir, "node_modules", ".bin", "asc")
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
-		}
-		if dir == filepath.Dir(dir) {
-			break
 		}
 	}
 	if path, err := exec.LookPath("asc"); err == nil {
 		return path, nil
 	}
 	return "", missing("the AssemblyScript compiler", "run `npm install` in "+b.dir+", which brings what package.json names")
+}
+
+// buildZig needs no SDK: a policy in Zig declares what it calls.
+func buildZig(b *build) (string, error) {
+	compiler, arguments, err := b.zig()
+	if err != nil {
+		return "", err
+	}
+	zig := func(more ...string) []string { return append(slices.Clone(arguments), more...) }
+	err = b.run(nil, compiler, zig("build-exe", "-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fno-entry", "-rdynamic",
+		"--cache-dir", b.scratch, "-femit-bin="+b.out, "policy.zig")...)
+	return "Zig " + b.say(compiler, zig("version")...), err
+}
+
+// zig finds the compiler: by its own name, by the one that PyPI's package gives it, or inside Python.
+func (b *build) zig() (compiler string, arguments []string, err error) {
+	for _, name := range []string{"zig", "python-zig"} {
+		if compiler, err = exec.LookPath(name); err == nil {
+			return compiler, nil, nil
+		}
+	}
+	inPython := []string{"-m", "ziglang"}
+	if compiler, err = exec.LookPath("python3"); err == nil && b.say(compiler, append(inPython, "version")...) != "" {
+		return compiler, inPython, nil
+	}
+	return "", nil, missing("zig", "https://ziglang.org/download, or python3 -m pip install ziglang")
 }
 
 // ErrNoEngine says that there is nothing that runs policies in JavaScript.
