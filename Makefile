@@ -17,8 +17,15 @@ GUEST   := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -build
 MODULES := . bench sdk/go plugins/default examples/policy-go examples/jwt examples/office-hours
 ROOT    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
+# On a fresh machine another installation may hold apt's locks for a while, and a slow network fails now and then.
+APT     := $(ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5
+install  = echo "installing $(1)"; for pause in 5 15 30 60 120; do $(APT) update && break || sleep $$pause; done; $(APT) install -y $(1) >/dev/null
+export PIP_RETRIES ?= 10
+export PIP_DEFAULT_TIMEOUT ?= 60
+export npm_config_fetch_retries ?= 5
+
 .PHONY: help build plugins plugins-oci run test unit e2e check fmt generate tidy lint vet race vuln clean-tree prove fuzz bench bench-quick bench-deps bench-go deps \
-  deps-policies deps-c deps-js deps-rust deps-as deps-zig deps-e2e deps-registry clean
+  deps-policies deps-c deps-js deps-rust deps-as deps-venv deps-zig deps-e2e deps-registry clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +52,7 @@ unit: build ## the tests of every Go module
 	for m in $(MODULES); do (cd $$m && echo "== $$m" && go test -timeout 30m -shuffle=on ./...); done
 
 e2e: build ## the real binary with the real clients
-	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e -count=1 -timeout 30m ./e2e/...
+	SALLYPORT_BIN=$(CURDIR)/bin/sallyport go test -tags e2e -count=1 -timeout 60m ./e2e/...
 
 check: fmt generate tidy lint vet race vuln clean-tree ## what people and CI run before a change lands
 
@@ -93,7 +100,7 @@ bench-quick: build bench-deps ## the same in short
 
 bench-deps: ## wrk, nginx and haproxy from Debian
 	@command -v wrk >/dev/null && command -v nginx >/dev/null && command -v haproxy >/dev/null || { \
-	  echo "installing wrk, nginx and haproxy"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y wrk nginx-light haproxy >/dev/null; }
+	  $(call install,wrk nginx-light haproxy); }
 
 bench-go: build ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
@@ -104,34 +111,34 @@ deps-policies: deps-c deps-js deps-rust deps-as deps-zig ## the toolchains of al
 
 deps-c: ## clang and wasm-ld from Debian, for the policies in C
 	@command -v clang >/dev/null && command -v wasm-ld >/dev/null || { \
-	  echo "installing clang and lld"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y clang lld >/dev/null; }
+	  $(call install,clang lld); }
 
 deps-js: ## clang, a C library and pip from Debian, for what runs policies in JavaScript
 	@clang -print-resource-dir >/dev/null 2>&1 && [ -f "$$(clang -print-resource-dir)/lib/wasi/libclang_rt.builtins-wasm32.a" ] \
 	  && [ -f /usr/lib/wasm32-wasi/libc.a ] && python3 -m pip --version >/dev/null 2>&1 || { \
-	  echo "installing clang, wasi-libc and pip"; \
-	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y clang lld wasi-libc libclang-rt-dev-wasm32 python3-pip >/dev/null; }
+	  $(call install,clang lld wasi-libc libclang-rt-dev-wasm32 python3-pip); }
 
 deps-rust: ## rustc with its wasm32 library from Debian, for the policies in Rust
-	@[ -d /usr/lib/rustlib/wasm32-unknown-unknown/lib ] || { echo "installing rustc and its wasm32 library"; \
-	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y rustc libstd-rust-dev-wasm32 lld >/dev/null; }
+	@[ -d /usr/lib/rustlib/wasm32-unknown-unknown/lib ] || { $(call install,rustc libstd-rust-dev-wasm32 lld); }
 
 deps-as: ## the AssemblyScript compiler from npm, for the policies in AssemblyScript
 	@[ -x sdk/assemblyscript/node_modules/.bin/asc ] || { echo "installing AssemblyScript"; \
 	  cd sdk/assemblyscript && npm ci --silent --no-audit --no-fund; }
 
-deps-zig: ## Zig from PyPI, for the policy in Zig
+deps-venv:
+	@python3 -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv); }
+
+deps-zig: deps-venv ## Zig from PyPI, for the policy in Zig
 	@[ -x .tools/zig/bin/python-zig ] || command -v zig >/dev/null || { echo "installing Zig"; \
 	  python3 -m venv .tools/zig && .tools/zig/bin/pip install --quiet --disable-pip-version-check ziglang==0.17.1; }
 
 deps-registry: ## docker-registry and minisign from Debian, for the tests of sharing
-	@command -v docker-registry >/dev/null && command -v minisign >/dev/null || { echo "installing docker-registry and minisign"; \
-	  $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y docker-registry minisign >/dev/null; }
+	@command -v docker-registry >/dev/null && command -v minisign >/dev/null || { $(call install,docker-registry minisign); }
 
-deps-e2e: ## the official SDKs, from npm and PyPI, and curl
-	@command -v curl >/dev/null || { echo "installing curl"; $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y curl >/dev/null; }
+deps-e2e: deps-venv ## the official SDKs, from npm and PyPI, and curl
+	@command -v curl >/dev/null || { $(call install,curl); }
 	cd e2e/node && npm ci --silent --no-audit --no-fund
-	[ -x e2e/python/.venv/bin/python ] || python3 -m venv e2e/python/.venv
+	[ -x e2e/python/.venv/bin/pip ] || python3 -m venv e2e/python/.venv
 	e2e/python/.venv/bin/pip install --quiet --disable-pip-version-check -r e2e/python/requirements.txt
 
 $(TOOLS)/golangci-lint:

@@ -26,8 +26,9 @@ const (
 // ways (written in place, renamed over, a symbolic link swapped anywhere on the way to them), so folders are watched
 // and what is reported is decided by looking. A file that is still being written is not reported until it rests.
 //
-// The state of the files at the time of the call is where it starts from. changed runs on the caller's goroutine.
-func Watch(ctx context.Context, paths func() []string, changed func()) error {
+// It starts from what was seen at an earlier moment: who loads the files after Look has every change, in what is loaded or
+// by a call of changed. That runs on the caller's goroutine.
+func Watch(ctx context.Context, since Seen, paths func() []string, changed func()) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watching the configuration: %w", err)
@@ -36,6 +37,7 @@ func Watch(ctx context.Context, paths func() []string, changed func()) error {
 	events := make(chan struct{}, 1)
 	go forwardEvents(notify, events)
 	w := watcher{
+		since:   since.files,
 		events:  events,
 		changed: changed,
 		look: func() fingerprint {
@@ -46,6 +48,15 @@ func Watch(ctx context.Context, paths func() []string, changed func()) error {
 	}
 	w.run(ctx)
 	return nil
+}
+
+// Seen is what files looked like at one moment.
+type Seen struct{ files fingerprint }
+
+// Look returns what files, and folders of modules, look like now.
+func Look(paths []string) Seen {
+	files, _ := look(paths)
+	return Seen{files}
 }
 
 // forwardEvents tells that something happened. What it was does not matter; an error may stand for lost events.
@@ -81,17 +92,21 @@ func watchFolders(notify *fsnotify.Watcher, folders []string) {
 
 // watcher decides when a change is reported.
 type watcher struct {
+	since   fingerprint
 	events  <-chan struct{}
 	look    func() fingerprint
 	changed func()
 }
 
 func (w *watcher) run(ctx context.Context) {
-	reported := w.look()
-	var resting fingerprint // as last seen, if that differs from reported
+	reported := w.since
+	resting := w.look()              // as last seen, if that differs from reported
+	soon := !resting.equal(reported) // the timer runs for settleTime
 	timer := time.NewTimer(recheckTime)
 	defer timer.Stop()
-	soon := false // the timer runs for settleTime
+	if soon {
+		timer.Reset(settleTime)
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,7 @@ func newBench(t *testing.T) *bench {
 		look:    func() fingerprint { return fingerprint{{path: "p", resolved: strconv.FormatInt(b.version.Load(), 10)}} },
 		changed: func() { b.changes.Add(1) },
 	}
+	w.since = w.look()
 	go w.run(t.Context())
 	synctest.Wait()
 	return b
@@ -92,6 +94,18 @@ func TestWatcher(t *testing.T) {
 			b.version.Add(1)
 			b.after(t, recheckTime+settleTime, 1)
 		},
+		"a change before the call is reported": func(t *testing.T, b *bench) {
+			before := Seen{fingerprint{{path: "p", resolved: strconv.FormatInt(b.version.Load(), 10)}}}
+			b.version.Add(1)
+			late := watcher{
+				since: before.files, events: make(chan struct{}),
+				look:    func() fingerprint { return fingerprint{{path: "p", resolved: strconv.FormatInt(b.version.Load(), 10)}} },
+				changed: func() { b.changes.Add(1) },
+			}
+			go late.run(t.Context())
+			b.after(t, settleTime-1, 0)
+			b.after(t, 2, 1)
+		},
 		"a second change is reported too": func(t *testing.T, b *bench) {
 			b.touch()
 			b.after(t, time.Second, 1)
@@ -120,15 +134,18 @@ func TestWatch(t *testing.T) {
 	changes := make(chan struct{}, 1)
 	ended := make(chan error, 1)
 	looks := make(chan struct{}, 1)
+	var making sync.Mutex // held while a change is made, so that no half of one can rest between two looks
 	go func() {
 		paths := func() []string {
+			making.Lock()
+			defer making.Unlock()
 			select {
 			case looks <- struct{}{}:
 			default:
 			}
 			return []string{file, plugins, filepath.Join(dir, "linked.yaml"), late}
 		}
-		ended <- Watch(ctx, paths, func() { changes <- struct{}{} })
+		ended <- Watch(ctx, Look(paths()), paths, func() { changes <- struct{}{} })
 	}()
 	<-looks
 	// The first look, which the changes are compared with, is over when there is a second one.
@@ -160,7 +177,9 @@ func TestWatch(t *testing.T) {
 		}},
 		{"a module dropped into that one", func() { write(t, dir, "plugins/d.wasm", "one") }},
 	} {
+		making.Lock()
 		change.make()
+		making.Unlock()
 		select {
 		case <-changes:
 		case <-time.After(2 * recheckTime):
@@ -184,7 +203,7 @@ func TestWatchEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error)
-	go func() { ended <- Watch(ctx, func() []string { cancel(); return nil }, func() {}) }()
+	go func() { ended <- Watch(ctx, Seen{}, func() []string { cancel(); return nil }, func() {}) }()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

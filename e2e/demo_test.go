@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// compiling is how long make may take to build everything before it runs the demo.
-const compiling = 5 * time.Minute
-
 // TestDemo does what a newcomer does: types the README's first command, and pastes what it prints.
 func TestDemo(t *testing.T) {
 	log := &buffer{}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/identity"
 )
 
@@ -57,6 +59,7 @@ type disk struct {
 	id       string
 	secret   string
 	unbooked bool // requests go on when nothing can be booked
+	teams    int  // that were to be made
 
 	paused  sync.RWMutex // held while no requests are to be sent
 	mu      sync.Mutex
@@ -76,24 +79,39 @@ func (d *disk) load(stop <-chan struct{}) {
 					return
 				case <-time.After(time.Millisecond):
 				}
-				d.paused.RLock()
-				a, err := d.place(client, d.secret, &order{User: "worker", Number: n, MaxTokens: 50})
-				d.paused.RUnlock()
-				if err != nil {
+				if err := d.ask(client, n); err != nil {
 					d.t.Errorf("a request: %v", err)
 					return
 				}
-				if a.status == http.StatusServiceUnavailable && (!strings.Contains(a.body, `"ledger_unavailable"`) || a.header.Get("Retry-After") == "") ||
-					a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
-					d.t.Errorf("a request is answered %s with %v", a, a.header)
-				}
-				d.mu.Lock()
-				d.answers[a.status]++
-				d.mu.Unlock()
 			}
 		})
 	}
 	all.Wait()
+}
+
+// ask sends one of the requests, unless they pause, and counts its answer.
+func (d *disk) ask(client *http.Client, n int64) error {
+	d.paused.RLock()
+	defer d.paused.RUnlock()
+	a, err := d.place(client, d.secret, &order{User: "worker", Number: n, MaxTokens: 50})
+	if err != nil {
+		return err
+	}
+	if a.status == http.StatusServiceUnavailable && (!strings.Contains(a.body, `"ledger_unavailable"`) || a.header.Get("Retry-After") == "") ||
+		a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
+		d.t.Errorf("a request is answered %s with %v", a, a.header)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answers[a.status]++
+	return nil
+}
+
+// settleDown waits until all requests that are under way have come back, and forgets how they were answered.
+func (d *disk) settleDown() {
+	d.paused.Lock()
+	defer d.paused.Unlock()
+	d.take()
 }
 
 // take returns how requests were answered since it was last asked.
@@ -105,7 +123,15 @@ func (d *disk) take() map[int]int {
 	return answers
 }
 
-// only waits until requests get this answer, and fails if they then get another one.
+// answered says whether a request has been answered since it was last asked how they were.
+func (d *disk) answered() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.answers) > 0
+}
+
+// only waits until requests get this answer, and fails if they then get another one. Those that were under way by then
+// may have got any.
 func (d *disk) only(when string, want int) {
 	d.t.Helper()
 	answered := func() bool {
@@ -113,8 +139,9 @@ func (d *disk) only(when string, want int) {
 		return len(a) == 1 && a[want] > 0
 	}
 	d.until(when+", requests are answered as they should be", answered)
+	d.settleDown()
 	for range 5 {
-		d.until(when+", a request is answered", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.answers) > 0 })
+		d.until(when+", a request is answered", d.answered)
 		if a := d.take(); len(a) != 1 || a[want] == 0 {
 			d.t.Errorf("%s, requests are answered %v", when, a)
 		}
@@ -155,7 +182,7 @@ func (d *disk) fillUp() {
 	for d.figure("sallyport_request_log_paused") == 0 {
 		left -= 4 * mebibyte
 		d.volume.leave(left)
-		d.wait()
+		d.noticed()
 	}
 	d.says("nearly full", 1, 0)
 	d.only("nearly full", http.StatusOK)
@@ -163,7 +190,7 @@ func (d *disk) fillUp() {
 	for d.figure("sallyport_ledger_paused") == 0 {
 		left -= 4 * mebibyte
 		d.volume.leave(left)
-		d.wait()
+		d.noticed()
 	}
 	d.says("full for the ledger", 1, 1)
 	d.only("full for the ledger", d.stopped())
@@ -176,10 +203,14 @@ func (d *disk) fillUp() {
 	d.log.expect(t, "the disk is nearly full: writing stops")
 }
 
-// wait lets the gateway look at the disk, which it does ten times a second.
-func (d *disk) wait() {
-	passed := time.After(150 * time.Millisecond)
-	<-passed
+// noticed has the gateway look at the disk, which it does before it makes a team. Whether it then makes one does not matter.
+func (d *disk) noticed() {
+	d.t.Helper()
+	d.teams++
+	_, err := d.books().CreateTeam(d.t.Context(), &abi.Team{Name: fmt.Sprintf("team-%d", d.teams)})
+	if err != nil && !strings.Contains(err.Error(), "too little free space") {
+		d.t.Errorf("making a team: %v", err)
+	}
 	d.alive()
 }
 

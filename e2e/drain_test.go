@@ -23,7 +23,7 @@ const drainDeadline = 5 * time.Second
 
 // Streams of the drain: half of them end by themselves before the deadline, the others would go on for minutes.
 const (
-	drainShort = 8 * time.Second / drainPace // from their beginning, which is some seconds before the end is asked for
+	drainShort = 7 * time.Second / drainPace // from their beginning, which is some seconds before the end is asked for
 	drainLong  = 300 * time.Second / drainPace
 	drainPace  = 250 * time.Millisecond
 )
@@ -56,7 +56,7 @@ func TestProofDrain(t *testing.T) {
 		all.Go(func() { d.listen(n) })
 	}
 	d.until("all streams have begun", func() bool { return int(d.begun.Load()) == streams })
-	lull := time.NewTimer(4 * time.Second) // the short ones have four to six more to go
+	lull := time.NewTimer(4 * time.Second) // the short ones have up to three more to go
 	<-lull.C
 	asked := time.Now()
 	must(t, d.process.Process.Signal(syscall.SIGTERM))
@@ -173,7 +173,7 @@ func (d *draining) audit(t *testing.T) {
 }
 
 // restartSoon is how long a restart may take until requests are answered again.
-const restartSoon = time.Second
+func restartSoon() time.Duration { return soon(time.Second) }
 
 // TestProofRestarts stops and starts a gateway again and again while it is asked: what a provider was asked reaches
 // the client that asked for it, and the gateway is there again within a second.
@@ -202,7 +202,7 @@ func TestProofRestarts(t *testing.T) {
 	g.verify()
 	r.audit(p)
 	middle, most := median(r.restarts)
-	if middle > restartSoon {
+	if middle > restartSoon() {
 		t.Errorf("it took %v in the middle until it served again", middle)
 	}
 	t.Logf("%d restarts under load: %d requests answered, %d that found nobody there, none lost; from start to the first answer %v in the middle, %v at most; a drain took %v at most",
@@ -263,7 +263,7 @@ func (r *restarting) restart() {
 		}
 	}
 	took := time.Since(began)
-	if r.restarts = append(r.restarts, took); full && took > restartSoon {
+	if r.restarts = append(r.restarts, took); full && took > restartSoon() {
 		r.t.Errorf("it took %v until it served again", took)
 	}
 }

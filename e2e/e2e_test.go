@@ -36,7 +36,19 @@ const (
 )
 
 // patience is how long the test waits for what has to happen at once, on a machine that is busy with other things.
-const patience = 20 * time.Second
+const patience = time.Minute
+
+// compiling is how long may take what compiles: a gateway that starts on an empty folder, or make as it builds everything.
+const compiling = 5 * time.Minute
+
+// soon is how soon something has to happen: as it is promised where the proofs run in full, on a machine that does nothing
+// else. Elsewhere it is ten times that: whether a busy machine keeps a promise says nothing.
+func soon(promised time.Duration) time.Duration {
+	if full {
+		return promised
+	}
+	return 10 * promised
+}
 
 // binary is the path of the binary under test.
 func binary(t *testing.T) string {
@@ -84,7 +96,8 @@ func prepare(t *testing.T, rest string, facts map[string]string) *gateway {
 	folder := t.TempDir()
 	g := &gateway{t: t, folder: folder, file: filepath.Join(folder, "policies.yaml"), log: &buffer{}}
 	must(t, os.Mkdir(filepath.Join(folder, "plugins"), 0o700))
-	all := map[string]string{"Listen": freeAddress(t), "Admin": freeAddress(t)}
+	free := freeAddresses(t, 2)
+	all := map[string]string{"Listen": free[0], "Admin": free[1]}
 	maps.Copy(all, facts)
 	g.url, g.admin = "http://"+all["Listen"], "http://"+all["Admin"]
 	must(t, os.WriteFile(g.file, []byte(fill(t, listeners+rest, all)), 0o600))
@@ -113,7 +126,7 @@ func environment() []string {
 func (g *gateway) run() {
 	g.t.Helper()
 	g.launch()
-	g.until("it serves", func() bool {
+	g.wait(compiling, "it serves", func() bool {
 		select {
 		case err := <-g.exited:
 			g.t.Fatalf("the gateway ended: %v\n%s", err, g.log)
@@ -286,20 +299,30 @@ func hello(alias string) string {
 	return `{"model":"` + alias + `","messages":[{"role":"user","content":"hi"}]}`
 }
 
-// freeAddress returns an address on which nobody listens. Its port is none that the system gives to connections: a
-// gateway that is started again finds it free again.
+// freeAddress returns an address on which nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	const first, ports = 20_000, 12_000
-	for range 100 {
+	return freeAddresses(t, 1)[0]
+}
+
+// freeAddresses returns so many addresses on which nobody listens, all of them different: they are asked for together where
+// they are used together. Their ports are none that the system gives to connections: a gateway that is started again finds
+// them free again.
+func freeAddresses(t *testing.T, n int) (all []string) {
+	t.Helper()
+	const first, ports, tries = 20_000, 12_000, 1_000
+	for range tries {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(ports)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
+		if err != nil {
+			continue
+		}
+		defer l.Close() // when all are found: none is found twice
+		if all = append(all, l.Addr().String()); len(all) == n {
+			return all
 		}
 	}
-	t.Fatal("no port is free")
-	return ""
+	t.Fatal("too few ports are free")
+	return nil
 }
 
 func must(t *testing.T, err error) {

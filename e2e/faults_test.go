@@ -200,13 +200,24 @@ func (f *faultRun) askCase(c *faultCase) {
 		size = faults.BigBody
 	}
 	for n := range max(1, c.behaviour.Asks) {
-		if n > 0 { // what the provider sends behind its answer is there by then
-			settle := time.NewTimer(50 * time.Millisecond)
-			<-settle.C
+		if n > 0 {
+			f.settle(c)
 		}
 		path, body := c.model.API.Request(c.alias(), c.model.Streamed, c.canary(n), size)
 		c.answers = append(c.answers, f.askOnce(path, body))
 	}
+}
+
+// settle waits until the provider has sent what it sends behind its answer, and the gateway has had the time to see that.
+func (f *faultRun) settle(c *faultCase) {
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for plays := true; plays && time.Now().Before(deadline); {
+		<-tick.C
+		plays = slices.ContainsFunc(f.provider.Seen(c.name()), func(r faults.Request) bool { return r.Played.IsZero() })
+	}
+	<-tick.C
 }
 
 func (c *faultCase) canary(n int) string { return c.name() + "-" + strconv.Itoa(n) }

@@ -43,12 +43,7 @@ var gonePhases = []gonePhase{
 }
 
 // goneSoon is how long a provider may be left to answer nobody: 99 of 100 of them.
-func goneSoon() time.Duration {
-	if full {
-		return 150 * time.Millisecond
-	}
-	return 500 * time.Millisecond // on a machine that is busy with other tests
-}
+func goneSoon() time.Duration { return soon(150 * time.Millisecond) }
 
 // TestProofClientGone has clients leave in every phase of an attempt: the provider's connection is closed at once,
 // nothing more is sent, and everything is settled. What is booked then is shown by the gateway's own tests.

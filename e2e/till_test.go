@@ -8,9 +8,11 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 // till is a provider of chat completions that answers at once, and keeps a tab of what it billed to whom.
 type till struct {
 	*httptest.Server
+	callers atomic.Int64 // connections that are open
 
 	mu      sync.Mutex
 	tabs    map[string][]bill
@@ -40,7 +43,17 @@ func (b *bill) cost() abi.NanoUSD { return tillCost(b.input, b.output) }
 
 func newTill(t *testing.T) *till {
 	p := &till{tabs: map[string][]bill{}}
-	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
+	p.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			p.callers.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			p.callers.Add(-1)
+		case http.StateActive, http.StateIdle:
+		}
+	}
+	p.Start()
 	t.Cleanup(func() {
 		p.release()
 		p.Close()

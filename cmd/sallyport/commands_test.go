@@ -72,17 +72,24 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("got %d lines, want %d", len(g), len(w))
 }
 
+// nobody is where nobody listens: the system gives such a port to no one, while one that was free may be another's by now.
+const nobody = "127.0.0.1:1"
+
 // newHome makes a configuration and a data folder in which two attempts were booked. If it is to run, its admin API
 // is served until the test ends.
 func newHome(t *testing.T, running bool) (file string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	l, address := net.Listener(nil), nobody
+	if running {
+		var err error
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		address = l.Addr().String()
 	}
 	folder := t.TempDir()
 	file = filepath.Join(folder, "policies.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, commandsConfig, l.Addr()), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, commandsConfig, address), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.Load(file, os.LookupEnv)
@@ -98,7 +105,6 @@ func newHome(t *testing.T, running bool) (file string) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		l.Close()
 		return file
 	}
 	serveHome(t, l, s, c)

@@ -44,6 +44,7 @@ type house struct {
 
 	idempotency *idempotency.Keys
 	gateway     *gateway.Gateway
+	seen        config.Seen // the configuration's files as they were before they were loaded
 	current     atomic.Pointer[generation]
 	draining    atomic.Bool
 }
@@ -65,6 +66,10 @@ func openHouse(ctx context.Context, log *slog.Logger, load func() (*config.Snaps
 	}()
 	first, err := load()
 	if err != nil {
+		return nil, err
+	}
+	h.seen = config.Look(first.Paths())
+	if first, err = load(); err != nil { // with what was changed before it was looked; what is changed from now on, watch finds
 		return nil, err
 	}
 	if h.state, err = state.Open(first.Data, stateOptions(first, log)); err != nil {
@@ -189,7 +194,7 @@ func policyNames(set *runtime.Set) []string {
 
 // watch reloads when a file changes, until ctx is done.
 func (h *house) watch(ctx context.Context) error {
-	return config.Watch(ctx, func() []string { return h.current.Load().config.Paths() }, func() { h.reload(ctx) })
+	return config.Watch(ctx, h.seen, func() []string { return h.current.Load().config.Paths() }, func() { h.reload(ctx) })
 }
 
 // sweepInterval is how often expired idempotency keys are removed. They mean nothing long before.

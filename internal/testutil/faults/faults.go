@@ -67,6 +67,7 @@ type Request struct {
 	Began      time.Time // its head was there, or the connection was
 	Arrived    time.Time // all of it was there; zero if not Whole
 	Ended      time.Time // the other end was found to have closed; zero if it was not, or nobody looked
+	Played     time.Time // the script was over; zero if it goes on
 }
 
 // Provider plays behaviours.
@@ -230,6 +231,7 @@ func (p *Provider) serve(c net.Conn, number int, model string) {
 			return
 		}
 		b.Play(t)
+		p.change(func() { t.seen.Played = time.Now() })
 	}
 }
 
