@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
@@ -19,7 +20,7 @@ func TestSpecExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
-	set, err := r.Load(t.Context(), []runtime.Policy{{Name: "spec", Wasm: specExample(t)}})
+	set, err := r.Load(t.Context(), []runtime.Policy{{Name: "spec", Wasm: specExample(t), Limits: runtime.Limits{Time: time.Minute}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,6 +110,7 @@ func loadWith(t testing.TB, outside hostfuncs.Options, p runtime.Policy, o runti
 		t.Fatal(err)
 	}
 	p.Name = cmp.Or(p.Name, "p")
+	p.Limits.Time = cmp.Or(p.Limits.Time, time.Minute) // these tests run on busy machines
 	set, err := r.Load(t.Context(), []runtime.Policy{p})
 	if err != nil {
 		t.Fatal(err)

@@ -238,11 +238,11 @@ func TestStoreThatFails(t *testing.T) {
 }
 
 func TestAlertsFireOnce(t *testing.T) {
-	store := newMemory()
+	store, clock := newMemory(), testutil.NewClock("2026-11-21T10:00:00Z")
 	var got []string
 	open := func() *Ledger {
 		l, err := Open(t.Context(), Options{
-			Store: store, Settings: Settings{Alerts: []int{80, 100}},
+			Store: store, Clock: clock.Now, Settings: Settings{Alerts: []int{80, 100}},
 			Alert: func(a Alert) { got = append(got, fmt.Sprintf("%s %d", a.Account, a.Percent)) },
 		})
 		if err != nil {

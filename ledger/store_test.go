@@ -13,14 +13,13 @@ func newMemory() *testutil.Memory { return testutil.NewMemory() }
 // dime is the unit of the tests' money.
 const dime = abi.NanoUSD(100_000_000)
 
-// opened opens a ledger on a store for the length of a test.
+// opened opens a ledger on a store for the length of a test. Without a clock it is always the same moment.
 func opened(t testing.TB, store Store, c *testutil.Clock, settings Settings) *Ledger {
 	t.Helper()
-	opts := Options{Store: store, Settings: settings}
-	if c != nil {
-		opts.Clock = c.Now
+	if c == nil {
+		c = testutil.NewClock("2026-11-21T10:00:00Z")
 	}
-	l, err := Open(t.Context(), opts)
+	l, err := Open(t.Context(), Options{Store: store, Settings: settings, Clock: c.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
@@ -89,30 +90,32 @@ func TestUsageIsAddedUp(t *testing.T) {
 
 // Of two days one is written, and the other is not: also after a kill each attempt is counted once.
 func TestUsageIsCountedOnceThoughAFlushEndedHalfWay(t *testing.T) {
-	store := &halting{Memory: newMemory()}
-	clock := testutil.NewClock("2026-11-21T12:00:00Z")
-	l := opened(t, store, clock, Settings{})
-	use(t, l, 20)
-	clock.Add(24 * time.Hour)
-	use(t, l, 20)
-	store.from = "2026-11-22"
-	if err := l.flush(t.Context()); err == nil {
-		t.Fatal("usage that could not be written is no error")
-	}
-	use(t, l, 20)
-	killed := opened(t, store.Snapshot(), clock, Settings{})
-	if keys, cost := used(t, killed); keys != 40 || cost < 40*dime {
-		t.Errorf("after a kill: %d sums with %s, want 40 with %s at least", keys, cost, 40*dime)
-	}
-	verified(t, killed)
-	store.from = ""
-	for range 2 { // the first try is made good before what came after it is written
-		if err := l.flush(t.Context()); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) { // in which the ledger does not flush by itself meanwhile
+		store := &halting{Memory: newMemory()}
+		clock := testutil.NewClock("2026-11-21T12:00:00Z")
+		l := opened(t, store, clock, Settings{})
+		use(t, l, 20)
+		clock.Add(24 * time.Hour)
+		use(t, l, 20)
+		store.from = "2026-11-22"
+		if err := l.flush(t.Context()); err == nil {
+			t.Fatal("usage that could not be written is no error")
 		}
-	}
-	if keys, cost := used(t, l); keys != 40 || cost != 60*dime {
-		t.Errorf("%d sums with %s, want 40 with %s", keys, cost, 60*dime)
-	}
-	verified(t, l)
+		use(t, l, 20)
+		killed := opened(t, store.Snapshot(), clock, Settings{})
+		if keys, cost := used(t, killed); keys != 40 || cost < 40*dime {
+			t.Errorf("after a kill: %d sums with %s, want 40 with %s at least", keys, cost, 40*dime)
+		}
+		verified(t, killed)
+		store.from = ""
+		for range 2 { // the first try is made good before what came after it is written
+			if err := l.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if keys, cost := used(t, l); keys != 40 || cost != 60*dime {
+			t.Errorf("%d sums with %s, want 40 with %s", keys, cost, 60*dime)
+		}
+		verified(t, l)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -42,10 +43,28 @@ func closeState(t testing.TB, s *State) {
 	}
 }
 
+// logLines are lines that a test reads while the state may log more of them.
+type logLines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // logged is a logger whose lines a test can read.
-func logged() (*slog.Logger, *bytes.Buffer) {
-	var lines bytes.Buffer
-	return slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelInfo})), &lines
+func logged() (*slog.Logger, *logLines) {
+	lines := new(logLines)
+	return slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelInfo})), lines
 }
 
 func TestOneProcessHasTheFolder(t *testing.T) {

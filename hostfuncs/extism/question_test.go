@@ -202,7 +202,8 @@ func TestTheQuestionOfAVeto(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close(t.Context())
-	set, err := r.Load(t.Context(), []runtime.Policy{{Name: "allows", Wasm: allows}, {Name: "looks", Wasm: looks, Veto: true}})
+	long := runtime.Limits{Time: time.Minute} // this runs on busy machines
+	set, err := r.Load(t.Context(), []runtime.Policy{{Name: "allows", Wasm: allows, Limits: long}, {Name: "looks", Wasm: looks, Veto: true, Limits: long}})
 	if err != nil {
 		t.Fatal(err)
 	}

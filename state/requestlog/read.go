@@ -55,10 +55,21 @@ func (l *Log) Find(ctx context.Context, key string, now int64) (value []byte, fo
 // Newest returns up to limit rows whose keys sort before before, or any if it is empty, and that have not expired by
 // now: the greatest keys first.
 func (l *Log) Newest(ctx context.Context, limit int, before string, now int64) (rows []Row, err error) {
-	files, err := l.list()
-	if err != nil || limit <= 0 {
-		return nil, err
+	for last := uint64(0); ; {
+		files, err := l.list()
+		if err != nil || limit <= 0 || len(files) == 0 || files[len(files)-1].number == last {
+			return nil, err
+		}
+		// A log that is written fast may give up all that was listed before it could be read. Then there are newer files.
+		last = files[len(files)-1].number
+		if rows, err := l.newestIn(ctx, files, limit, before, now); err != nil || len(rows) > 0 {
+			return rows, err
+		}
 	}
+}
+
+// newestIn returns what Newest would if there were these files only. It changes their order.
+func (l *Log) newestIn(ctx context.Context, files []file, limit int, before string, now int64) (rows []Row, err error) {
 	// A request that took long is written behind younger ones: files overlap, and not the last one has the greatest keys.
 	slices.SortStableFunc(files, func(a, b file) int { return cmp.Compare(b.last, a.last) })
 	for _, f := range files {

@@ -428,7 +428,7 @@ func TestReadersAndAWriter(t *testing.T) {
 				}
 				if len(rows) > 0 {
 					_, found, err := l.Find(context.Background(), rows[0].Key, 0)
-					if left := keys(t, l, 0); err != nil || !found && left[len(left)-1] <= rows[0].Key {
+					if left := keys(t, l, 0); err != nil || len(left) == 0 || !found && left[len(left)-1] <= rows[0].Key {
 						t.Errorf("%s is there, and found: %t, %v", rows[0].Key, found, err)
 					}
 				}
@@ -438,6 +438,32 @@ func TestReadersAndAWriter(t *testing.T) {
 	fill(t, l, 0, 5000)
 	close(stop)
 	done.Wait()
+}
+
+// meanwhile is a context in whose time something happens, once, when somebody asks whether it has ended.
+type meanwhile struct {
+	context.Context
+	once sync.Once
+	do   func()
+}
+
+func (m *meanwhile) Err() error {
+	m.once.Do(m.do)
+	return m.Context.Err()
+}
+
+// Who writes may be so much faster than who reads that all files which were listed are given up before one is read.
+func TestAReaderIsOvertaken(t *testing.T) {
+	l := opened(t, t.TempDir(), Options{MaxSize: 100_000})
+	fill(t, l, 0, 100)
+	ctx := &meanwhile{Context: t.Context(), do: func() { fill(t, l, 100, 1000) }}
+	if rows, err := l.Newest(ctx, 1, "", 0); err != nil || len(rows) != 1 || rows[0].Key != key(999) {
+		t.Errorf("%d rows, want the newest: %v", len(rows), err)
+	}
+	ctx = &meanwhile{Context: t.Context(), do: func() { fill(t, l, 1000, 2000) }}
+	if rows, err := l.Newest(ctx, 1, key(990), 0); err != nil || len(rows) != 0 {
+		t.Errorf("%d rows before one that is gone: %v", len(rows), err)
+	}
 }
 
 // Whatever a file holds, it is opened, appended to and read.
