@@ -25,8 +25,8 @@ const (
 	formerManifest = badger.ManifestFilename // of a request log that an earlier version kept in Badger
 )
 
-// requestLog takes records without making the request path wait, and one goroutine writes them: what comes within five
-// milliseconds in one go. A write of its own for each would cost more than all else that is done for a record, waking
+// requestLog takes records without making the request path wait, and one goroutine writes them: what comes within
+// gatheringTime in one go. A write of its own for each would cost more than all else that is done for a record, waking
 // that goroutine included.
 type requestLog struct {
 	files     *requestlog.Log

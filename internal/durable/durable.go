@@ -77,8 +77,10 @@ type File struct {
 	Size int64 // bytes
 }
 
-// Numbered returns the numbers that the files of a folder are named by, with suffix behind them, in order. Other files
-// are passed over.
+// NumberedName is how a file is named by its number, with suffix behind it: names sort as their numbers do.
+func NumberedName(number uint64, suffix string) string { return fmt.Sprintf("%020d%s", number, suffix) }
+
+// Numbered returns the numbers of the files of a folder that are named so, in order. Others are passed over.
 func Numbered(dir, suffix string) ([]uint64, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -86,8 +88,8 @@ func Numbered(dir, suffix string) ([]uint64, error) {
 	}
 	var numbers []uint64
 	for _, e := range entries {
-		digits, ours := strings.CutSuffix(e.Name(), suffix)
-		if number, err := strconv.ParseUint(digits, 10, 64); ours && err == nil {
+		number, err := strconv.ParseUint(strings.TrimSuffix(e.Name(), suffix), 10, 64)
+		if err == nil && e.Name() == NumberedName(number, suffix) && e.Type().IsRegular() {
 			numbers = append(numbers, number)
 		}
 	}

@@ -99,7 +99,7 @@ func open(dir string, fileSize int64) (*Journal, error) {
 }
 
 func (j *Journal) path(first uint64) string {
-	return filepath.Join(j.dir, fmt.Sprintf("%020d%s", first, suffix))
+	return filepath.Join(j.dir, durable.NumberedName(first, suffix))
 }
 
 // adopt checks a file and takes it into the list. Only the last one is read through: those before it were whole when

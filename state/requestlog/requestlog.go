@@ -2,23 +2,21 @@
 // it is not there any more. It is what the log of requests rests on, and is made to be written: a row costs its bytes
 // and a share of one write(2), and is never moved again. The oldest rows are given up by the file.
 //
-// It imports the standard library only. Package state owns it.
+// It imports internal/durable. Package state owns it.
 //
 // Nothing that happens to one file is felt by another, or by who writes: what cannot be read is passed over.
 package requestlog
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/sallyport-dev/sallyport/internal/durable"
 )
 
 // Options are the settings of a Log.
@@ -34,8 +32,6 @@ const (
 	leastFile   = 16 << 10
 	filesOfLog  = 64 // that the size, and the retention, is divided into
 	suffix      = ".log"
-
-	numberDigits = 20 // of a file's name
 )
 
 // ErrClosed is returned by a Log that was closed.
@@ -120,18 +116,13 @@ func Open(dir string, opts Options) (*Log, error) {
 		dir: dir, maxSize: opts.MaxSize, span: opts.Retention / filesOfLog, next: 1,
 		fileSize: min(max(opts.MaxSize/filesOfLog, leastFile), largestFile),
 	}
-	entries, err := os.ReadDir(dir)
+	numbers, err := durable.Numbered(dir, suffix)
 	if err != nil {
 		return nil, fmt.Errorf("listing the log: %w", err)
 	}
-	for _, e := range entries {
-		digits, ours := strings.CutSuffix(e.Name(), suffix)
-		number, err := strconv.ParseUint(digits, 10, 64)
-		if ours && err == nil && len(digits) == numberDigits && e.Type().IsRegular() {
-			l.files = append(l.files, file{number: number})
-		}
+	for _, number := range numbers {
+		l.files = append(l.files, file{number: number})
 	}
-	slices.SortFunc(l.files, func(a, b file) int { return cmp.Compare(a.number, b.number) })
 	for i := range l.files {
 		l.adopt(&l.files[i], opts.Retention, i == len(l.files)-1)
 		l.next = l.files[i].number + 1
@@ -140,7 +131,7 @@ func Open(dir string, opts Options) (*Log, error) {
 }
 
 func (l *Log) path(number uint64) string {
-	return filepath.Join(l.dir, fmt.Sprintf("%0*d%s", numberDigits, number, suffix))
+	return filepath.Join(l.dir, durable.NumberedName(number, suffix))
 }
 
 // adopt finds out what a file holds. Damage is passed over, and a file without a single row is kept as long as it would

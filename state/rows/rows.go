@@ -176,7 +176,7 @@ func (t *Table) rotate(tail *file) (*file, error) {
 }
 
 func (t *Table) path(number uint64) string {
-	return filepath.Join(t.dir, fmt.Sprintf("%020d%s", number, suffix))
+	return filepath.Join(t.dir, durable.NumberedName(number, suffix))
 }
 
 func (t *Table) begin(number uint64) (*file, error) {
