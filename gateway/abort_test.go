@@ -11,12 +11,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/record"
 )
@@ -74,32 +74,6 @@ func (l *stagedLedger) Reserve(a *ledger.Admission, r *ledger.Reservation) (*led
 	return l.Ledger.Reserve(a, r)
 }
 
-// unansweredPort is a base URL at which connecting takes until the caller gives up: the kernel's queue is full.
-func unansweredPort(t *testing.T) string {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "127.0.0.1:" + itoa(name.(*syscall.SockaddrInet4).Port)
-	c, err := net.Dial("tcp", address) // the one that has room
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return "http://" + address
-}
-
 var (
 	goneEarly  = map[ledger.Basis]abi.NanoUSD{ledger.Unbilled: 0, ledger.Interrupted: chatInput}
 	goneWithin = map[ledger.Basis]abi.NanoUSD{ledger.Interrupted: chatInput}
@@ -118,9 +92,9 @@ var phases = []phase{
 	{name: "reserving", outcomes: clientGone, costs: goneEarly, stage: func(a *aborts) {
 		a.gateway.ledger = &stagedLedger{a.ledger, a.held, func() {}}
 	}},
-	{name: "connecting", port: unansweredPort, outcomes: clientGone, costs: map[ledger.Basis]abi.NanoUSD{ledger.Unbilled: 0}, stage: func(a *aborts) {
+	{name: "connecting", port: func(t *testing.T) string { return "http://" + testutil.UnansweredAddress(t) }, outcomes: clientGone, costs: map[ledger.Basis]abi.NanoUSD{ledger.Unbilled: 0}, stage: func(a *aborts) {
 		a.gateway.ledger = &stagedLedger{a.ledger, func() {}, func() { a.stage <- struct{}{} }}
-		a.config.Chains["m0"].Steps[0].Patience.Whole.Connect = 300 * time.Millisecond
+		a.config.Chains["m0"].Steps[0].Patience.Streamed.Connect = time.Minute // it is the client's leaving that ends it
 	}},
 	{name: "waiting for the first byte", outcomes: clientGone, costs: goneWithin},
 	{name: "waiting, with more sent", more: "POST /v1/", outcomes: clientGone, costs: goneWithin},
@@ -134,9 +108,9 @@ var phases = []phase{
 		outcomes: []record.Outcome{record.Served}, costs: map[ledger.Basis]abi.NanoUSD{ledger.Authoritative: 3550}},
 }
 
-// soon is how long after its client an attempt may live, on a machine that is busy with other tests. The watcher needs
-// two of its intervals at most.
-const soon = 10 * watchInterval
+// soon is how long after its client an attempt may live, on a machine that is busy with other tests, and less than anything
+// else that would end it. That the watcher needs no more than its interval, TestWatcher shows.
+const soon = 2 * time.Second
 
 // Whenever clients leave, each exchange ends with one record, each attempt with one settlement, and the provider's
 // connection at once.

@@ -163,10 +163,16 @@ func says(status int, body string, headers ...string) script {
 
 // streams answers with a whole stream.
 func streams(events ...string) script {
-	return func(_ *books, c net.Conn) { _, _ = io.WriteString(c, streamOf(events...)+"0\r\n\r\n") }
+	return whole(streamOf(events...) + "0\r\n\r\n")
 }
 
-// cuts ends the connection after what it has sent.
+// whole sends all of an answer, and keeps the connection for the next request.
+func whole(sent string) script {
+	return func(_ *books, c net.Conn) { _, _ = io.WriteString(c, sent) }
+}
+
+// cuts ends the connection after what it has sent, which must not be all of an answer: the next request might be on the way
+// when the connection ends.
 func cuts(sent string) script {
 	return func(_ *books, c net.Conn) { _, _ = io.WriteString(c, sent); _ = c.Close() }
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/record"
 )
 
@@ -30,12 +31,7 @@ func answers(t *testing.T, status int, body string, headers ...string) (url stri
 
 // closedPort is a base URL at which nothing listens.
 func closedPort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + testutil.ClosedAddress(t, 0)
 }
 
 // What the first provider does decides whether the second is asked, and what the client is told if not.

@@ -184,10 +184,13 @@ func (h *house) balance(kind ledger.Kind, id string, budget abi.Budget) ledger.B
 	return all[0]
 }
 
+// ledgerTime is the time of all ledgers here: no test meets the end of a day or of a month, and no budget begins anew in it.
+const ledgerTime = "2026-03-14T12:00:00Z"
+
 // newLedger opens a ledger that is closed after everything else of the test.
 func newLedger(tb testing.TB, store ledger.Store) *ledger.Ledger {
 	tb.Helper()
-	l, err := ledger.Open(tb.Context(), ledger.Options{Store: store})
+	l, err := ledger.Open(tb.Context(), ledger.Options{Store: store, Clock: testutil.NewClock(ledgerTime).Now})
 	if err != nil {
 		tb.Fatal(err)
 	}

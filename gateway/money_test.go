@@ -240,17 +240,17 @@ func TestWaysOutInAnthropic(t *testing.T) {
 }
 
 func TestWaysOutInGemini(t *testing.T) {
-	const whole, sse, array = "/v1beta/models/m0:generateContent", "/v1beta/models/m0:streamGenerateContent?alt=sse", "/v1beta/models/m0:streamGenerateContent"
+	const plain, sse, array = "/v1beta/models/m0:generateContent", "/v1beta/models/m0:streamGenerateContent?alt=sse", "/v1beta/models/m0:streamGenerateContent"
 	part, last := "data: "+geminiPart+"\r\n\r\n", "data: "+geminiLast+"\r\n\r\n"
 	jsonHead := strings.Replace(streamHead, "text/event-stream", "application/json", 1)
 	checkWaysOut(t, formats.Gemini, []wayOut{
-		{name: "whole", path: whole, body: generateBody, first: says(200, geminiLast), status: 200, source: record.Authoritative,
+		{name: "whole", path: plain, body: generateBody, first: says(200, geminiLast), status: 200, source: record.Authoritative,
 			cost: 3280, booked: one(ledger.Authoritative, generateHeld, 4*270+2*1100, 0)},
-		{name: "whole without usage", path: whole, body: generateBody, first: says(200, geminiPart), status: 200, source: record.Estimated,
+		{name: "whole without usage", path: plain, body: generateBody, first: says(200, geminiPart), status: 200, source: record.Estimated,
 			cost: 3260, booked: one(ledger.Estimated, generateHeld, generateInput+1100, 0)},
 		{name: "stream", path: sse, body: generateBody, first: streams(part, last), status: 200, source: record.Authoritative,
 			cost: 3280, booked: one(ledger.Authoritative, generateHeld, 3280, 0)},
-		{name: "array", path: array, body: generateBody, first: cuts(jsonHead + chunk("["+geminiPart+","+geminiLast+"]") + "0\r\n\r\n"), status: 200, source: record.Authoritative,
+		{name: "array", path: array, body: generateBody, first: whole(jsonHead + chunk("["+geminiPart+","+geminiLast+"]") + "0\r\n\r\n"), status: 200, source: record.Authoritative,
 			cost: 3280, booked: one(ledger.Authoritative, generateHeld, 3280, 0)},
 		{name: "stream cut", path: sse, body: generateBody, first: cuts(streamOf(part)), status: 200, outcome: record.Interrupted, source: record.UsageUntilCut,
 			cost: 3260, booked: one(ledger.Interrupted, generateHeld, generateInput+1100, 0)},

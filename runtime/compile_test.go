@@ -56,25 +56,36 @@ func TestAChildCompiles(t *testing.T) {
 	}
 }
 
+// stoppedCompiling reports whether an error says that compiling took longer than it may: of a processor, or, on a machine that
+// has little of one left for the compiler's process, which gives way to all others, by the clock.
+func stoppedCompiling(err error, limit time.Duration) bool {
+	return err != nil && (strings.Contains(err.Error(), fmt.Sprintf("it takes longer than the %s that are allowed", limit)) ||
+		strings.Contains(err.Error(), fmt.Sprintf("of which %s of a processor are allowed", limit)))
+}
+
 func TestCompilingIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles for seconds")
 	}
 	for _, test := range []struct {
-		name   string
-		wasm   []byte
-		limits runtime.CompileLimits
-		says   string
+		name    string
+		wasm    []byte
+		limits  runtime.CompileLimits
+		stopped func(err error) bool
 	}{
-		{"time", compileBomb(500), runtime.CompileLimits{Time: 500 * time.Millisecond}, "it takes longer than the 500ms that are allowed"},
-		{"memory", compileBomb(1), runtime.CompileLimits{Memory: 8 << 20}, "it takes more than the 8 MiB of memory that are allowed"},
+		{"time", compileBomb(500), runtime.CompileLimits{Time: 500 * time.Millisecond}, func(err error) bool {
+			return stoppedCompiling(err, 500*time.Millisecond)
+		}},
+		{"memory", compileBomb(1), runtime.CompileLimits{Memory: 8 << 20}, func(err error) bool {
+			return err != nil && strings.Contains(err.Error(), "it takes more than the 8 MiB of memory that are allowed")
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			r := newRuntime(t, runtime.Options{CacheDir: dir, Compiler: compiler, CompileLimits: test.limits})
 			began := time.Now()
 			_, err := r.Load(t.Context(), []runtime.Policy{{Name: "p", Wasm: test.wasm}})
-			if err == nil || !strings.Contains(err.Error(), test.says) {
+			if !test.stopped(err) {
 				t.Errorf("after %s: error %v", time.Since(began), err)
 			}
 			if files, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(files) != 0 {

@@ -43,7 +43,7 @@ func TestAGoGuest(t *testing.T) {
 				b[i] = 7
 			}
 		},
-	}, runtime.Policy{Name: "p", Wasm: goGuest(t)})
+	}, runtime.Policy{Name: "p", Wasm: goGuest(t), Limits: runtime.Limits{Time: plenty}})
 	for _, test := range []struct {
 		model   string
 		failure runtime.Failure
@@ -74,13 +74,13 @@ func TestAGoGuest(t *testing.T) {
 	}
 }
 
-// A Go guest collects its garbage in some calls: it has to fit into the budget, and into the memory, for good.
+// A Go guest collects its garbage in some calls: it has to fit into the budget of fuel, and into the memory, for good.
 func TestAGoGuestLivesLong(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a guest, which takes seconds")
 	}
 	told := make(failures, 1)
-	set := load(t, runtime.Options{Observer: told}, runtime.Policy{Name: "p", Wasm: goGuest(t)})
+	set := load(t, runtime.Options{Observer: told}, runtime.Policy{Name: "p", Wasm: goGuest(t), Limits: runtime.Limits{Time: plenty}})
 	for i := range 500 {
 		set.Authenticate(&abi.Authentication{Request: &abi.Request{Model: []byte("garbage")}})
 		if got := <-told; got != runtime.NoFailure {

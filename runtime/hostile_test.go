@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/hostfuncs"
 	"github.com/sallyport-dev/sallyport/hostfuncs/extism"
@@ -92,7 +94,7 @@ func TestHostileCorpus(t *testing.T) {
 	t.Logf("beside them: %s", neighbour.report())
 	t.Logf("after the first round %s, after the last %s", before, after)
 	if slowest := best.max(); slowest > ends {
-		t.Errorf("a call took %s", slowest)
+		t.Errorf("a call took %s of a processor", slowest)
 	}
 	if p99 := neighbour.took.quantile(0.99); p99 > 10*50*time.Millisecond {
 		t.Errorf("the neighbour's p99 is %s", p99)
@@ -102,24 +104,30 @@ func TestHostileCorpus(t *testing.T) {
 	}
 }
 
-// ends is how long a call may take in these tests to count as one that ends. At the default limits it is 100 ms on a
-// machine that has nothing else to do.
+// ends is how much of a processor's time a call may take in these tests to count as one that ends: what else the machine does
+// is not in it. At the default limits it is 100 ms.
 const ends = 3 * time.Second
+
+// plenty is time enough on any machine, for what is not about time.
+const plenty = time.Minute
 
 // With time enough it is fuel that ends a flood: no single host call takes long for what it costs the guest.
 func TestFloodsEndByFuel(t *testing.T) {
 	told := &byPolicy{}
 	r := newRuntime(t, runtime.Options{Observer: told, Portable: extism.New()})
 	for _, h := range slices.Concat(flooders(), portableFlooders()) {
-		if took := h.run(t, r, told, runtime.Limits{Time: time.Minute}); took > ends || told.of(h.name) != runtime.OutOfFuel {
+		if took := h.run(t, r, told, runtime.Limits{Time: plenty}); took > ends || told.of(h.name) != runtime.OutOfFuel {
 			t.Errorf("%s: ended after %s by %s", h.name, took, told.of(h.name))
 		}
 	}
 }
 
-// run loads a guest, asks it and returns how long the slowest call took.
+// run loads a guest, asks it and returns how much of a processor the slowest call took.
 func (h *hostile) run(t *testing.T, r *runtime.Runtime, told *byPolicy, limits runtime.Limits) (slowest time.Duration) {
 	t.Helper()
+	if !slices.Contains(h.want, runtime.OutOfFuel) {
+		limits.Time = plenty // it is over at once, and its call fails for another reason than how slow the machine is
+	}
 	set, err := r.Load(t.Context(), []runtime.Policy{{Name: h.name, Wasm: h.wasm, Limits: limits,
 		Grants: runtime.Grants{Identities: true, Inputs: []string{"credential", "request.headers.x-team"}}}})
 	switch {
@@ -136,8 +144,10 @@ func (h *hostile) run(t *testing.T, r *runtime.Runtime, told *byPolicy, limits r
 	}
 	for i := range calls {
 		began := time.Now()
-		askHostile(set)
-		slowest = max(slowest, time.Since(began))
+		slowest = max(slowest, processorTime(t, func() { askHostile(set) }))
+		if took := time.Since(began); took > plenty {
+			t.Errorf("%s: call %d took %s", h.name, i+1, took)
+		}
 		got, want := told.of(h.name), h.want[min(i, len(h.want)-1)]
 		if want == runtime.OutOfFuel && got == runtime.TimedOut {
 			continue // on a slow machine the time is up first
@@ -147,6 +157,23 @@ func (h *hostile) run(t *testing.T, r *runtime.Runtime, told *byPolicy, limits r
 		}
 	}
 	return slowest
+}
+
+// processorTime is how much of a processor a call takes on its own thread.
+func processorTime(t *testing.T, call func()) time.Duration {
+	t.Helper()
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
+	used := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	began := used()
+	call()
+	return used() - began
 }
 
 // hostileFunctions are those of the contract, one of which has a bug: it panics when it is asked for 13 random bytes.
@@ -178,7 +205,7 @@ type neighbour struct {
 func newNeighbour(t *testing.T, r *runtime.Runtime) *neighbour {
 	t.Helper()
 	set, err := r.Load(t.Context(), []runtime.Policy{{Name: "good", Wasm: authenticator(), Grants: runtime.Grants{Identities: true},
-		Limits: runtime.Limits{Time: time.Minute}}}) // that it has to wait shows in how long it takes
+		Limits: runtime.Limits{Time: plenty}}}) // that it has to wait shows in how long it takes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,9 +321,7 @@ func TestDamagedModules(t *testing.T) {
 		}
 		defer set.Close()
 		loaded++
-		began := time.Now()
-		askHostile(set)
-		slowest = max(slowest, time.Since(began))
+		slowest = max(slowest, processorTime(t, func() { askHostile(set) }))
 	}
 	step := 1
 	if testing.Short() {
@@ -319,7 +344,7 @@ func TestDamagedModules(t *testing.T) {
 	}
 	t.Logf("%d of %d flipped modules were loaded; the slowest call took %s", loaded, 8*len(good)/step, slowest)
 	if slowest > time.Second {
-		t.Errorf("a call took %s", slowest)
+		t.Errorf("a call took %s of a processor", slowest)
 	}
 }
 
@@ -336,7 +361,7 @@ func TestACompileBombBesideANeighbour(t *testing.T) {
 	took := time.Since(began)
 	neighbour.stop()
 	t.Logf("after %s: %v; beside it: %s", took, err, neighbour.report())
-	if err == nil || !strings.Contains(err.Error(), "longer than the 2s that are allowed") || took > 20*time.Second {
+	if !stoppedCompiling(err, 2*time.Second) || took > time.Minute {
 		t.Errorf("after %s: error %v", took, err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*.tmp")); len(left) > 0 {

@@ -66,15 +66,17 @@ func fails(t *testing.T, pool *Pool, req *Request, phase Phase, cause error) {
 // What a provider had when the connection ended decides what may be sent again, and so does how: all of the ends are
 // told as what they are, at every point.
 func TestEnds(t *testing.T) {
-	ends := map[string]func(*net.TCPConn){
-		"FIN": func(c *net.TCPConn) { _ = c.CloseWrite(); _, _ = io.Copy(io.Discard, c) },
-		"RST": reset,
+	ends := map[string]func(c *net.TCPConn, over <-chan struct{}){
+		"FIN": func(c *net.TCPConn, over <-chan struct{}) { _ = c.CloseWrite(); <-over },
+		"RST": func(c *net.TCPConn, _ <-chan struct{}) { reset(c) },
 	}
 	for name, end := range ends {
 		t.Run(name+" before the request is whole", func(t *testing.T) {
+			over := make(chan struct{})
+			defer close(over)
 			pool := peer(t, func(_ int, c *net.TCPConn) {
-				_, _ = io.ReadFull(c, make([]byte, 1000))
-				end(c)
+				_, _ = io.ReadFull(c, make([]byte, 1000)) // and no more, or all of it might be written before the end is seen
+				end(c, over)
 			})
 			fails(t, pool, longRequest(), Sending, ErrCut)
 		})
@@ -92,12 +94,13 @@ func TestEnds(t *testing.T) {
 			"after interim answers": "HTTP/1.1 103 Early Hints\r\n\r\n",
 		} {
 			t.Run(name+" "+at, func(t *testing.T) {
-				reached := make(chan struct{})
+				reached, over := make(chan struct{}), make(chan struct{})
+				defer close(over)
 				pool := peer(t, func(_ int, c *net.TCPConn) {
 					_, _ = http.ReadRequest(bufio.NewReader(c))
 					_, _ = io.WriteString(c, part)
 					<-reached // what was sent is there before the RST
-					end(c)
+					end(c, over)
 				})
 				phase := Reading
 				if part == "" {
@@ -221,6 +224,7 @@ func TestStalledWrite(t *testing.T) {
 	req := longRequest()
 	req.Timeouts.Write = 50 * time.Millisecond
 	fails(t, pool, req, Sending, ErrTimeout)
+	pool.release(take(t, pool), true) // so that the time does not end while it connects
 	req = longRequest()
 	req.Timeouts.Write = time.Minute
 	req.Timeouts.Total = 100 * time.Millisecond
@@ -276,23 +280,51 @@ func TestSlowWriteLives(t *testing.T) {
 
 // Interim answers do not put off the time for the real one.
 func TestInterimAnswersBuyNoTime(t *testing.T) {
-	pool := peer(t, func(_ int, c *net.TCPConn) {
-		_, _ = http.ReadRequest(bufio.NewReader(c))
-		tick := time.NewTicker(60 * time.Millisecond)
-		defer tick.Stop()
-		for range maxInterim - 1 {
-			if _, err := io.WriteString(c, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
-				return
+	synctest.Test(t, func(t *testing.T) {
+		pool := piped(t, func(c net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(c))
+			for range maxInterim - 1 {
+				if _, err := io.WriteString(c, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
+					return
+				}
+				<-time.After(60 * time.Millisecond)
 			}
-			<-tick.C
+			say(c, answer("fine"))
+		})
+		req := testRequest()
+		req.Timeouts.FirstByte = 100 * time.Millisecond
+		began := time.Now()
+		fails(t, pool, req, Reading, ErrTimeout)
+		if took := time.Since(began); took != req.Timeouts.FirstByte {
+			t.Errorf("given up after %s", took)
 		}
-		say(c, answer("fine"))
-		_, _ = io.Copy(io.Discard, c)
 	})
-	req := testRequest()
-	req.Timeouts.FirstByte = 100 * time.Millisecond
-	fails(t, pool, req, Reading, ErrTimeout)
 }
+
+// piped is a pool whose connections are pipes. In a bubble of synctest time passes only while both ends wait.
+func piped(t *testing.T, serve func(c net.Conn)) *Pool {
+	t.Helper()
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	pool := localPool("127.0.0.1:1", "", nil)
+	pool.dialer.connect = func(context.Context, netip.AddrPort) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		all.Go(func() {
+			defer theirs.Close()
+			serve(theirs)
+		})
+		return pipe{Conn: ours}, nil
+	}
+	return pool
+}
+
+// pipe stands for a socket, though there is none to look at before it is used again.
+type pipe struct {
+	net.Conn
+	raw syscall.RawConn
+}
+
+func (p pipe) SyscallConn() (syscall.RawConn, error) { return p.raw, nil }
 
 type broken struct{ after int }
 

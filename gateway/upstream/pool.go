@@ -80,7 +80,7 @@ func (p *Pool) Close() {
 	}
 	p.expiring = false
 	p.mu.Unlock()
-	closeAll(idle)
+	p.endAll(idle)
 }
 
 // claim returns the idle connection that was used last, if one is fit. Without one, turn reports whether there is
@@ -221,23 +221,25 @@ func (p *Pool) expire() {
 		p.expireAfter(p.maxIdle - now.Sub(p.oldest.idleSince))
 	}
 	p.mu.Unlock()
-	closeAll(old)
+	p.endAll(old)
 }
 
-// takeIdle takes connections out of the pool, the oldest first, while which says so. They are linked by newer.
+// takeIdle takes connections out of the idle ones, the oldest first, while which says so. They are linked by newer, and count
+// as open until they have ended.
 func (p *Pool) takeIdle(which func(*conn) bool) (taken *conn) {
 	last := &taken
 	for c := p.oldest; c != nil && which(c); c = p.oldest {
 		p.unlink(c)
-		p.open--
 		*last = c
 		last = &c.newer
 	}
 	return taken
 }
 
-func closeAll(c *conn) {
-	for ; c != nil; c = c.newer {
-		_ = c.Close()
+func (p *Pool) endAll(c *conn) {
+	for c != nil {
+		next := c.newer
+		p.release(c, false)
+		c = next
 	}
 }

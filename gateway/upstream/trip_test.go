@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/internal/testutil"
@@ -43,7 +44,7 @@ func testRequest() *Request {
 		Head: []byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"),
 		Body: strings.NewReader("{}"),
 		Timeouts: Timeouts{
-			Connect: time.Second, Write: time.Second, FirstByte: 5 * time.Second, Gap: 5 * time.Second, Total: time.Minute,
+			Connect: 10 * time.Second, Write: 10 * time.Second, FirstByte: 5 * time.Second, Gap: 5 * time.Second, Total: time.Minute,
 		},
 	}
 }
@@ -82,6 +83,7 @@ func TestUnsolicitedAnswerIsDropped(t *testing.T) {
 	}
 	close(inject)
 	<-injected
+	pool.seesMore(t)
 	if got, err := roundTrip(pool, &trip); err != nil || got != "fine" {
 		t.Errorf("after the injection: %q, %v", got, err)
 	}
@@ -130,7 +132,10 @@ func TestStaleConnectionIsDropped(t *testing.T) {
 		if got, err := roundTrip(pool, &trip); err != nil || got != "fine" {
 			t.Fatalf("round trip %d: %q, %v", i, got, err)
 		}
-		<-closed
+		if i == 0 {
+			<-closed
+			pool.seesMore(t)
+		}
 	}
 	if a, b := <-requests, <-requests; a != 0 || b != 1 {
 		t.Errorf("requests came on connections %d and %d", a, b)
@@ -212,34 +217,34 @@ func TestInterimAnswersArePassedOver(t *testing.T) {
 
 // Timeouts are per read: an answer that takes longer than any of them lives, one that stops does not.
 func TestTimeoutsArePerRead(t *testing.T) {
-	step := make(chan struct{})
-	pool := provider(t, func(_ int, c net.Conn, next func() bool) {
-		next()
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-		for range step {
-			_, _ = io.WriteString(c, "1\r\na\r\n")
+	synctest.Test(t, func(t *testing.T) {
+		req := testRequest()
+		gap := req.Timeouts.Gap
+		pool := piped(t, func(c net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(c))
+			say(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			for range 10 {
+				<-time.After(gap * 3 / 4)
+				say(c, "1\r\na\r\n")
+			}
+			_, _ = io.Copy(io.Discard, c)
+		})
+		var trip Trip
+		if err := trip.Send(pool, req); err != nil {
+			t.Fatal(err)
+		}
+		defer trip.Close()
+		for i := range 10 { // seven and a half gaps in all
+			if n, err := trip.Read(make([]byte, 10)); n != 1 || err != nil {
+				t.Fatalf("read %d: %d, %v", i, n, err)
+			}
+		}
+		began := time.Now()
+		_, err := trip.Read(make([]byte, 10))
+		if took := time.Since(began); !errors.Is(err, ErrTimeout) || took < gap || took > gap+gap/gapSlack {
+			t.Errorf("a stalled answer, after %s: %v", took, err)
 		}
 	})
-	defer close(step)
-	req := testRequest()
-	req.Timeouts.Gap = 200 * time.Millisecond
-	var trip Trip
-	if err := trip.Send(pool, req); err != nil {
-		t.Fatal(err)
-	}
-	defer trip.Close()
-	tick := time.NewTicker(req.Timeouts.Gap / 4)
-	defer tick.Stop()
-	for i := range 10 { // two and a half gaps in all
-		<-tick.C
-		step <- struct{}{}
-		if n, err := trip.Read(make([]byte, 10)); n != 1 || err != nil {
-			t.Fatalf("read %d: %d, %v", i, n, err)
-		}
-	}
-	if _, err := trip.Read(make([]byte, 10)); !errors.Is(err, ErrTimeout) {
-		t.Errorf("a stalled answer: %v", err)
-	}
 }
 
 // A gap that is made shorter counts at once, though the reads before it were given longer.
@@ -292,13 +297,9 @@ func TestCancel(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
+	address := testutil.ClosedAddress(t, 0)
 	var e *Error
-	if _, err := roundTrip(localPool(l.Addr().String(), "", nil), new(Trip)); !errors.As(err, &e) || e.Phase != Connecting {
+	if _, err := roundTrip(localPool(address, "", nil), new(Trip)); !errors.As(err, &e) || e.Phase != Connecting {
 		t.Errorf("error %v", err)
 	}
 }

@@ -294,7 +294,7 @@ func TestDown(t *testing.T) {
 	if _, err := c.Referrers(t.Context(), tagged, p.ManifestDigest, ""); err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	s.leave(t)
 	refuses(t, client(t, Options{CacheDir: t.TempDir()}), tagged, ErrAway, "is not in the cache")
 	refuses(t, client(t, Options{}), p.Ref, ErrAway, "there is no cache")
 	a, err := c.Pull(t.Context(), tagged)
@@ -377,7 +377,7 @@ func TestTamperedCache(t *testing.T) {
 			whole(t, dir)
 		}
 	}
-	s.Close()
+	s.leave(t)
 	for _, digest := range []string{p.WasmDigest, p.ManifestDigest} {
 		before, err := os.ReadFile(blobFile(t, dir, digest))
 		if err != nil {
@@ -404,7 +404,7 @@ func TestTamperedNotes(t *testing.T) {
 	if _, err := c.Collect(t.Context(), tagged); err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	s.leave(t)
 	for _, text := range []string{"", "{", `{"ref":"other","digest":"` + p.ManifestDigest + `"}`, `{"ref":"` + tagged.String() + `","digest":"sha256:../../x"}`} {
 		if err := os.WriteFile(c.cache.note("tags", tagged.String()), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 // htpasswd is for the user me with the password s3cret, by bcrypt with little work.
@@ -35,7 +37,7 @@ func debian(t *testing.T, withTLS, withPassword bool) (host, ca string) {
 		t.Skip("Debian's docker-registry is not installed: make deps-registry")
 	}
 	dir := t.TempDir()
-	host = freeAddress(t)
+	host = testutil.ClosedAddress(t, 0)
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp:\n  addr: %s\n", filepath.Join(dir, "data"), host)
 	if withTLS {
 		ca = filepath.Join(dir, "cert.pem")
@@ -97,16 +99,6 @@ func awaitRegistry(t *testing.T, host string, withTLS bool, ended <-chan error) 
 			t.Fatal("the registry does not answer")
 		}
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func selfSigned(t *testing.T, certFile, keyFile string) {

@@ -24,6 +24,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/retry"
 
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/plugin/manifest"
 )
@@ -85,6 +86,14 @@ func (s *served) requests() []string {
 }
 
 func (s *served) host() string { return s.Listener.Addr().String() }
+
+// leave ends the registry. Nobody else is at its address until the test ends.
+func (s *served) leave(t testing.TB) {
+	t.Helper()
+	port := s.Listener.Addr().(*net.TCPAddr).Port
+	s.Close()
+	testutil.ClosedAddress(t, port)
+}
 
 // ref is a reference of the registry, with oci:// before it.
 func (s *served) ref(t testing.TB, rest string) Ref {

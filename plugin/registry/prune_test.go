@@ -85,7 +85,7 @@ func TestPrune(t *testing.T) {
 				}
 			}
 			age(t, dir, test.ages[2])
-			s.Close()
+			s.leave(t)
 			if err := c.Prune([]string{all[0].ManifestDigest}, test.limits); err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func TestReadingKeepsContentYoung(t *testing.T) {
 	c := client(t, Options{CacheDir: dir})
 	read, unread := cachedPlugin(t, s, c, "read"), cachedPlugin(t, s, c, "unread")
 	age(t, dir, 48*time.Hour)
-	s.Close()
+	s.leave(t)
 	if _, err := c.Pull(t.Context(), read.Ref); err != nil {
 		t.Fatal(err)
 	}

@@ -334,7 +334,7 @@ func TestBundle(t *testing.T) {
 			if err := WriteLayout(file, bundle); err != nil {
 				t.Fatal(err)
 			}
-			s.Close()
+			s.leave(t)
 			carried(t, file, bundle)
 		})
 	}
