@@ -49,8 +49,9 @@ func bound(t testing.TB, port int) (fd int, address string) {
 		t.Fatal(err)
 	}
 	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
+	at, ok := name.(*syscall.SockaddrInet4)
+	if err != nil || !ok {
+		t.Fatal(name, err)
 	}
-	return fd, fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	return fd, fmt.Sprintf("127.0.0.1:%d", at.Port)
 }
