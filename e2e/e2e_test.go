@@ -21,11 +21,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"text/template"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 // Credentials of the test.
@@ -333,36 +334,7 @@ func must(t *testing.T, err error) {
 }
 
 // buffer is a log that is read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// size is how much has been written.
-func (b *buffer) size() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Len()
-}
-
-// says reports whether a word stands behind the first bytes: who looks often reads only what is new.
-func (b *buffer) says(word string, behind int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return bytes.Contains(b.b.Bytes()[behind:], []byte(word))
-}
+type buffer struct{ testutil.Log }
 
 // expect fails the test if a word is not in the log.
 func (b *buffer) expect(t *testing.T, word string) {

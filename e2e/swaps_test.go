@@ -168,9 +168,9 @@ func (s *swaps) swap(times int) {
 		if !good {
 			word = refused
 		}
-		before := s.log.size()
+		before := s.log.Size()
 		s.drop("rule.wasm", s.rule(good))
-		s.until(fmt.Sprintf("version %d is %s", s.version, word), func() bool { return s.log.says(word, before) })
+		s.until(fmt.Sprintf("version %d is %s", s.version, word), func() bool { return s.log.Says(word, before) })
 		if s.failed.Load() > 0 {
 			return // it is not going to get better
 		}

@@ -8,9 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 // plenty is a disk that is never full.
@@ -43,27 +44,9 @@ func closeState(t testing.TB, s *State) {
 	}
 }
 
-// logLines are lines that a test reads while the state may log more of them.
-type logLines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logLines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // logged is a logger whose lines a test can read.
-func logged() (*slog.Logger, *logLines) {
-	lines := new(logLines)
+func logged() (*slog.Logger, *testutil.Log) {
+	lines := new(testutil.Log)
 	return slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelInfo})), lines
 }
 

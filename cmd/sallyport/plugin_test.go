@@ -12,13 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/internal/demo"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/plugin/cases"
 	"github.com/sallyport-dev/sallyport/plugin/manifest"
@@ -143,7 +143,7 @@ policies:
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	var log lockedBuffer
+	var log testutil.Log
 	c := exec.CommandContext(ctx, binary, "serve", "--config", file)
 	c.Stdout, c.Stderr = &log, &log
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
@@ -161,7 +161,7 @@ policies:
 }
 
 // waitForAddress waits until a gateway says where it serves.
-func waitForAddress(t *testing.T, log *lockedBuffer) string {
+func waitForAddress(t *testing.T, log *testutil.Log) string {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -193,24 +193,6 @@ func chat(t *testing.T, url, key string) (status int) {
 	defer response.Body.Close()
 	_, _ = io.Copy(io.Discard, response.Body)
 	return response.StatusCode
-}
-
-// lockedBuffer is a buffer that two goroutines may use.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // pluginFile writes a module with this manifest.

@@ -1,4 +1,4 @@
-// Package testutil is what the tests of several packages share: scripted peers, addresses and shared folders. Only tests import
+// Package testutil is what the tests of several packages share: scripted peers, addresses, logs and shared folders. Only tests import
 // it; it imports the standard library.
 package testutil
 
