@@ -4,12 +4,12 @@ package idempotency
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,12 +29,11 @@ type Options struct {
 
 // Keys are the keys that requests were made under. It is safe for concurrent use.
 type Keys struct {
-	store   Store
-	now     func() time.Time
-	process string // of this run: what another one began, nobody will end
+	store Store
+	now   func() time.Time
 
 	mu     sync.Mutex
-	claims map[string]*Claim // under way, by row
+	claims map[string]*Claim // under way, by row, which is read and written by who has one, or holds mu
 }
 
 // New returns the keys of a store.
@@ -42,7 +41,7 @@ func New(o Options) *Keys {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keys{store: o.Store, now: o.Now, process: rand.Text(), claims: map[string]*Claim{}}
+	return &Keys{store: o.Store, now: o.Now, claims: map[string]*Claim{}}
 }
 
 // State is what became of a request.
@@ -60,7 +59,6 @@ type Entry struct {
 	State       State     `json:"state"`
 	Request     string    `json:"request"`          // id of the request
 	Body        string    `json:"body"`             // SHA-256 of its path and body
-	Process     string    `json:"process"`          // that made it
 	Expires     time.Time `json:"expires"`          // forgotten from then on
 	Status      int       `json:"status,omitempty"` // of the answer
 	ContentType string    `json:"content_type,omitempty"`
@@ -85,7 +83,7 @@ func (k *Keys) Claim(identity, key, path string, body []byte, request string, ke
 	content.Write([]byte(path + "\x00"))
 	content.Write(body)
 	claim := &Claim{keys: k, row: rows + hex.EncodeToString(name[:16]), entry: Entry{
-		State: UnderWay, Request: request, Body: hex.EncodeToString(content.Sum(nil)), Process: k.process, Expires: k.now().Add(keep),
+		State: UnderWay, Request: request, Body: hex.EncodeToString(content.Sum(nil)), Expires: k.now().Add(keep),
 	}}
 	if other, ok := k.begin(claim); !ok {
 		return nil, other.entry, other.entry.Body == claim.entry.Body, nil
@@ -118,7 +116,8 @@ func (k *Keys) end(c *Claim) {
 	delete(k.claims, c.row)
 }
 
-// read returns what is remembered in a row. What another process had under way when it ended is lost.
+// read returns what is remembered in a row that nobody else has a claim on. What is under way there is lost: the process ended
+// meanwhile, or could not write what became of it.
 func (k *Keys) read(row string) (e Entry, found bool, err error) {
 	value, found, err := k.store.Read(row)
 	if err != nil || !found {
@@ -127,7 +126,7 @@ func (k *Keys) read(row string) (e Entry, found bool, err error) {
 	if err := json.Unmarshal(value, &e); err != nil {
 		return Entry{}, false, fmt.Errorf("reading the row of an idempotency key: %w", err)
 	}
-	if e.State == UnderWay && e.Process != k.process {
+	if e.State == UnderWay {
 		e.State = Lost
 	}
 	return e, k.now().Before(e.Expires), nil
@@ -167,6 +166,9 @@ func (c *Claim) Release() error {
 	return c.keys.put(c.row, nil)
 }
 
+// sweptAtATime is how many rows are removed while claims wait.
+const sweptAtATime = 256
+
 // Sweep removes what has expired. It is to be called now and then.
 func (k *Keys) Sweep(ctx context.Context) error {
 	var expired []string
@@ -177,11 +179,32 @@ func (k *Keys) Sweep(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil || len(expired) == 0 {
-		return err
+	for some := range slices.Chunk(expired, sweptAtATime) {
+		if err == nil {
+			err = k.remove(some)
+		}
+	}
+	return err
+}
+
+// remove removes rows, but for those that were written anew since they were looked at.
+func (k *Keys) remove(expired []string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var gone []string
+	for _, row := range expired {
+		if _, taken := k.claims[row]; taken {
+			continue
+		}
+		switch _, found, err := k.read(row); {
+		case err != nil:
+			return err
+		case !found:
+			gone = append(gone, row)
+		}
 	}
 	return k.store.Write(func(yield func(string, []byte) bool) {
-		for _, row := range expired {
+		for _, row := range gone {
 			if !yield(row, nil) {
 				return
 			}

@@ -1,6 +1,8 @@
 package idempotency_test
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,6 +83,21 @@ func TestARestartLosesWhatWasUnderWay(t *testing.T) {
 	}
 }
 
+// What could not be noted when a request ended is lost too: nobody will ever end it.
+func TestWhatCannotBeNotedIsLost(t *testing.T) {
+	store := testutil.NewMemory()
+	k := idempotency.New(idempotency.Options{Store: store})
+	c, _, _ := claim(t, k, "key_1", "a", "x")
+	store.Break(errors.New("the disk is full"))
+	if err := c.Finish(200, "application/json", nil); err == nil {
+		t.Fatal("it was written")
+	}
+	store.Break(nil)
+	if c, taken, same := claim(t, k, "key_1", "a", "x"); c != nil || taken.State != idempotency.Lost || !same {
+		t.Errorf("%+v", taken)
+	}
+}
+
 func TestSweep(t *testing.T) {
 	clock := testutil.NewClock("2026-11-21T12:00:00Z")
 	store := testutil.NewMemory()
@@ -95,6 +112,43 @@ func TestSweep(t *testing.T) {
 	must(t, store.Scan(t.Context(), "", "", func(string, []byte) error { left++; return nil }))
 	if left != 1 {
 		t.Errorf("%d rows are left, want 1", left)
+	}
+}
+
+// scanned is a store that calls back when it was scanned.
+type scanned struct {
+	*testutil.Memory
+	then func()
+}
+
+func (s *scanned) Scan(ctx context.Context, prefix, from string, f func(string, []byte) error) error {
+	err := s.Memory.Scan(ctx, prefix, from, f)
+	s.then()
+	return err
+}
+
+// A key that has expired may be taken again while a sweep has it on its list.
+func TestSweepSparesWhatWasClaimedMeanwhile(t *testing.T) {
+	for name, finish := range map[string]bool{"under way": false, "finished": true} {
+		t.Run(name, func(t *testing.T) {
+			clock := testutil.NewClock("2026-11-21T12:00:00Z")
+			store := &scanned{Memory: testutil.NewMemory()}
+			k := idempotency.New(idempotency.Options{Store: store, Now: clock.Now})
+			old, _, _ := claim(t, k, "key_1", "a", "x")
+			must(t, old.Finish(200, "", nil))
+			clock.Add(day)
+			store.then = func() {
+				again, _, _ := claim(t, k, "key_1", "a", "x")
+				if finish {
+					must(t, again.Finish(200, "", nil))
+				}
+			}
+			must(t, k.Sweep(t.Context()))
+			restarted := idempotency.New(idempotency.Options{Store: store, Now: clock.Now})
+			if c, _, _ := claim(t, restarted, "key_1", "a", "x"); c != nil {
+				t.Error("the request would be made twice")
+			}
+		})
 	}
 }
 

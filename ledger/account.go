@@ -93,12 +93,9 @@ func (t *accounts) takeMoved(most int) (some []*account, more bool) {
 	return some, len(t.moved) > 0
 }
 
-// clean takes the account that has been dirty for the longest; nil if none is.
+// clean takes the account that has been dirty for the longest, of which there is one.
 func (t *accounts) clean() *account {
 	a := t.first
-	if a == nil {
-		return nil
-	}
 	if t.first = a.next; t.first == nil {
 		t.last = nil
 	}

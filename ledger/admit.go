@@ -190,16 +190,18 @@ func (l *Ledger) Leave(a *Admission, used *abi.Usage) {
 			continue
 		}
 		account.concurrent--
+		limits := a.Levels[i].Limits
 		for r, took := range a.took[i] {
 			rate := &rates[r]
-			if took == 0 || rate.unit == perRequest {
+			if limits == nil || limits[r] == 0 || rate.unit == perRequest {
 				continue
 			}
 			// A whole period is the most that one request can take: else a single one could shut a key out for days.
-			limit := a.Levels[i].Limits[r]
-			truly := span(min(units(rate.unit, input, output), limit), limit, rate.period)
-			account.rates[r].move(now, truly-int64(took))
-			l.accounts.move(account)
+			truly := span(min(units(rate.unit, input, output), limits[r]), limits[r], rate.period)
+			if truly != int64(took) {
+				account.rates[r].move(now, truly-int64(took))
+				l.accounts.move(account)
+			}
 		}
 	}
 	a.unpin()

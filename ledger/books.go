@@ -74,23 +74,25 @@ func (l *Ledger) due() bool {
 	return !l.now().Before(l.books.due) || l.accounts.dirty > l.accounts.most/2
 }
 
-// flush writes the rows of all accounts that have changed, and the sums of usage.
+// flush writes the rows of all accounts that have changed as it begins, and the sums of usage. What changes meanwhile is for
+// the next one: where more does than can be written, it would never end.
 func (l *Ledger) flush(ctx context.Context) error {
 	l.busy.Lock()
 	defer l.busy.Unlock()
 	first := uint64(0)
-	for {
+	for left := 0; first == 0 || left > 0; {
 		l.mu.Lock()
-		part := l.takePart()
+		if first == 0 {
+			left = l.accounts.dirty // those that have been so for the longest are taken first
+		}
+		part := l.takePart(min(left, flushChunk))
 		l.mu.Unlock()
+		left -= len(part.accounts)
 		if first == 0 {
 			first = part.replay
 		}
 		if err := l.writePart(ctx, part); err != nil {
 			return err
-		}
-		if !part.more {
-			break
 		}
 	}
 	if err := l.writeUsage(); err != nil {
@@ -110,7 +112,6 @@ type part struct {
 	rows     []row  // of accounts
 	replay   uint64 // the first segment that has to be read if these and all earlier changes are written
 	sealed   *batch // nil: everything up to here is in the journal
-	more     bool   // there are more accounts
 }
 
 // seal ends the batch that is being filled, and returns the number of the last segment, and what must be written
@@ -124,20 +125,16 @@ func (l *Ledger) seal() (number uint64, sealed *batch) {
 	return number - 1, sealed
 }
 
-// takePart encodes accounts as they are at the end of a segment, and takes the sums of usage up to there. The mutex is held.
-func (l *Ledger) takePart() *part {
+// takePart encodes so many accounts as they are at the end of a segment, and takes the sums of usage up to there. The mutex is held.
+func (l *Ledger) takePart(accounts int) *part {
 	l.carry()
 	p := new(part)
 	p.number, p.sealed = l.seal()
-	for len(p.accounts) < flushChunk {
+	for range accounts {
 		a := l.accounts.clean()
-		if a == nil {
-			break
-		}
 		p.accounts = append(p.accounts, a)
 		p.rows = append(p.rows, row{a.row(), a.encode(p.number)})
 	}
-	p.more = l.accounts.first != nil
 	p.replay = p.number + 1
 	if r := l.open.first(); r != nil {
 		p.replay = min(p.replay, r.segment)
@@ -250,7 +247,7 @@ func (l *Ledger) writeReplay(from uint64) error {
 // errEnough ends a walk early. It never leaves this package.
 var errEnough = errors.New("enough")
 
-// dropOld gives up the segments that are older than the settings' retention, as far as no restart needs them.
+// dropOld gives up the segments that are older than the settings' retention, as far as no restart and no check needs them.
 func (l *Ledger) dropOld(ctx context.Context) error {
 	keep := l.settings.Load().Retention
 	if keep == 0 {
@@ -258,7 +255,7 @@ func (l *Ledger) dropOld(ctx context.Context) error {
 	}
 	oldest := l.now().Add(-keep)
 	l.busy.Lock()
-	before := l.books.replay
+	before := min(l.books.replay, l.books.checked+1)
 	l.busy.Unlock()
 	err := l.store.Segments(ctx, 0, func(number uint64, segment []byte) error {
 		if number >= before {

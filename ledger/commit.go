@@ -147,9 +147,7 @@ func (l *Ledger) writeFirst() (more bool, err error) {
 	l.writing = false
 	l.tell(err)
 	if err != nil {
-		for _, b := range l.batches {
-			b.end(err)
-		}
+		l.turnAway(err)
 		return true, err
 	}
 	l.counters.segments.Add(1)
@@ -159,6 +157,19 @@ func (l *Ledger) writeFirst() (more bool, err error) {
 	}
 	b.end(nil)
 	return len(l.batches[0].buf) > emptyBatch, nil
+}
+
+// turnAway tells all who wait that the write failed. What comes from now on gets a batch that has not failed yet.
+func (l *Ledger) turnAway(err error) {
+	for _, b := range l.batches {
+		b.end(err)
+	}
+	last := len(l.batches) - 1
+	if b := l.batches[last]; len(b.buf) > emptyBatch {
+		l.begin(b.number + 1)
+	} else {
+		l.batches[last] = &batch{number: b.number, buf: b.buf}
+	}
 }
 
 // tell notes whether the store works, and says so when that changes.

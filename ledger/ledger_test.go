@@ -237,6 +237,42 @@ func TestStoreThatFails(t *testing.T) {
 	})
 }
 
+// Nobody waited for what failed. What comes after it has nothing to do with that failure.
+func TestTheFirstAfterAFailureIsBooked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		l := opened(t, store, nil, Settings{Unbudgeted: true})
+		a := admitted(t, l, keyLevel("key_1", abi.Limits{}, abi.Budget{Amount: 10 * dime, Period: abi.InTotal}))
+		before := reservation("req_1", dime)
+		if no, err := l.Reserve(a, before); no != nil || err != nil {
+			t.Fatal(no, err)
+		}
+		store.Break(errors.New("no space left"))
+		l.Settle(before, Settlement{Basis: Authoritative, Cost: dime})
+		<-time.After(time.Second) // of the test's own time
+		if l.Available() == nil {
+			t.Fatal("it can be written")
+		}
+		store.Break(nil)
+		<-time.After(time.Second)
+		if err := l.Available(); err != nil {
+			t.Fatal(err)
+		}
+		after := reservation("req_2", dime)
+		if no, err := l.Reserve(a, after); no != nil || err != nil || after.Unbooked() {
+			t.Errorf("%v, %v, unbooked %t", no, err, after.Unbooked())
+		}
+		l.Settle(after, Settlement{Basis: Authoritative, Cost: dime})
+		l.Leave(a, &abi.Usage{})
+		if v := verified(t, l); v.Entries != 2 {
+			t.Errorf("%+v, want two attempts", v)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAlertsFireOnce(t *testing.T) {
 	store, clock := newMemory(), testutil.NewClock("2026-11-21T10:00:00Z")
 	var got []string
@@ -294,10 +330,16 @@ func TestRetentionDropsAndVerifyKnows(t *testing.T) {
 		if err := l.flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		if i == 0 {
+			verified(t, l)
+		}
 		c.Add(10 * time.Hour)
 	}
-	if err := l.dropOld(t.Context()); err != nil {
-		t.Fatal(err)
+	for range 2 { // what was not checked yet stays
+		if err := l.dropOld(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		verified(t, l)
 	}
 	if segments, first := store.Held(); first == 1 || segments == 0 {
 		t.Fatalf("%d segments from %d are left", segments, first)

@@ -64,6 +64,17 @@ func TestRequestLargerThanTheLimitTakesAllOfIt(t *testing.T) {
 	}
 }
 
+// An endpoint of which nobody expects tokens may answer with some, as those for images do.
+func TestWhatWasNotEstimatedIsCounted(t *testing.T) {
+	l := opened(t, newMemory(), nil, Settings{})
+	a := admitted(t, l, keyLevel("key_1", abi.Limits{abi.OutputTokensPerMinute: 1000}))
+	l.Leave(a, &abi.Usage{abi.ImageOutput: 1000})
+	a.Output = 1
+	if no, err := l.Admit(a); err != nil || no == nil || no.Limit != abi.OutputTokensPerMinute {
+		t.Errorf("%v, %v, want a refusal", no, err)
+	}
+}
+
 func TestConcurrentRequests(t *testing.T) {
 	l := opened(t, newMemory(), nil, Settings{})
 	level := keyLevel("key_1", abi.Limits{abi.Concurrent: 2})

@@ -115,6 +115,9 @@ func (l *Ledger) Verify(ctx context.Context) (Verification, error) {
 		return Verification{}, err
 	}
 	v := verifying{upTo: map[Account]uint64{}, windows: map[share]*audited{}, open: map[string]bool{}}
+	l.busy.Lock()
+	v.covered = l.books.written
+	l.busy.Unlock()
 	if err := l.store.ScanBooks(ctx, accountRows, accountRows, v.row); err != nil {
 		return Verification{}, fmt.Errorf("reading the balances: %w", err)
 	}
@@ -122,6 +125,7 @@ func (l *Ledger) Verify(ctx context.Context) (Verification, error) {
 	if err != nil {
 		return Verification{}, fmt.Errorf("finding the end of the journal: %w", err)
 	}
+	v.cut = last > 0 // unless the first one is still there
 	err = l.store.Segments(ctx, 0, func(number uint64, segment []byte) error {
 		if number > last {
 			return errEnough
@@ -141,15 +145,19 @@ func (l *Ledger) Verify(ctx context.Context) (Verification, error) {
 // verifying is the state of one Verify.
 type verifying struct {
 	Verification
-	upTo    map[Account]uint64
-	windows map[share]*audited
+	covered uint64             // the segment that all rows are up to at least
+	upTo    map[Account]uint64 // where a row says that it is up to
+	windows map[share]*audited // the present one of each budget, named without its start
 	open    map[string]bool
 	cut     bool      // the journal's beginning was dropped
-	since   time.Time // of the oldest event
+	since   time.Time // of the oldest settlement; a reservation may be older than what is dropped: it was repeated
 }
 
 // audited is a window as its row has it and as the journal has it.
-type audited struct{ row, journal abi.NanoUSD }
+type audited struct {
+	start        int64
+	row, journal abi.NanoUSD
+}
 
 // maxProblems is how many problems are told.
 const maxProblems = 100
@@ -175,15 +183,12 @@ func (v *verifying) row(key string, value []byte) error {
 	}
 	v.upTo[name] = upTo
 	for _, w := range a.windows {
-		v.windows[share{name, w.period, w.zone, w.start}] = &audited{row: w.settled}
+		v.windows[share{account: name, period: w.period, zone: w.zone}] = &audited{start: w.start, row: w.settled}
 	}
 	return nil
 }
 
 func (v *verifying) event(number uint64, ev *event) {
-	if v.since.IsZero() {
-		v.since = ev.latest()
-	}
 	name := fmt.Sprintf("%s/%d", ev.ID, ev.Attempt)
 	if ev.kind == reservationEvent {
 		v.open[name] = true
@@ -191,30 +196,47 @@ func (v *verifying) event(number uint64, ev *event) {
 		return
 	}
 	v.Entries++
+	if v.since.IsZero() {
+		v.since = ev.Settled
+	}
 	if !v.open[name] && !v.cut {
 		v.problem("attempt %d of %s was settled without being reserved, or twice", ev.Attempt, ev.ID)
 	}
 	delete(v.open, name)
 	v.Open = int64(len(v.open))
 	for _, s := range ev.shares {
-		if w := v.windows[s]; w != nil && number <= v.upTo[s.account] {
-			w.journal += ev.Cost
+		if number <= max(v.covered, v.upTo[s.account]) {
+			v.audit(s, ev.Cost)
 		}
 	}
 }
 
-// compare holds the sums against the rows. A window that began before the oldest event of a journal whose beginning
+// audit counts a settlement that a row has to have. Where there is no row, or one of an earlier window, nothing was kept.
+func (v *verifying) audit(s share, cost abi.NanoUSD) {
+	start := s.start
+	s.start = 0
+	w := v.windows[s]
+	if w == nil || w.start < start {
+		w = &audited{start: start}
+		v.windows[s] = w
+	}
+	if w.start == start { // else it is over
+		w.journal += cost
+	}
+}
+
+// compare holds the sums against the rows. A window that began before the oldest settlement of a journal whose beginning
 // was dropped can only be compared as at least.
 func (v *verifying) compare() {
 	for s, w := range v.windows {
 		v.Windows++
-		partial := v.cut && s.start < v.since.Unix()
+		partial := v.cut && (v.since.IsZero() || w.start <= v.since.Unix())
 		if partial {
 			v.Partial++
 		}
 		if w.row != w.journal && (!partial || w.row < w.journal) {
 			v.problem("%s, per %s (%s) from %s: the balance says %s, the journal %s", s.account, s.period, s.zone,
-				time.Unix(s.start, 0).UTC().Format(time.RFC3339), w.row, w.journal)
+				time.Unix(w.start, 0).UTC().Format(time.RFC3339), w.row, w.journal)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,5 +118,43 @@ func TestUsageIsCountedOnceThoughAFlushEndedHalfWay(t *testing.T) {
 			t.Errorf("%d sums with %s, want 40 with %s", keys, cost, 60*dime)
 		}
 		verified(t, l)
+	})
+}
+
+// restless is a store that accounts change under whenever they are written.
+type restless struct {
+	*testutil.Memory
+	change func()
+}
+
+func (s *restless) WriteBooks(rows iter.Seq2[string, []byte]) error {
+	s.change()
+	return s.Memory.WriteBooks(rows)
+}
+
+// More accounts change than can be written meanwhile: a flush ends all the same, with what was there as it began.
+func TestAFlushEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // in which the ledger does not flush by itself meanwhile
+		store := &restless{Memory: newMemory(), change: func() {}}
+		l := opened(t, store, nil, Settings{})
+		for i := range flushChunk + 100 {
+			spend(t, l, fmt.Sprint("req_", i), keyLevel(fmt.Sprint("key_", i), abi.Limits{}, abi.Budget{Amount: dime}))
+		}
+		writes := 0
+		store.change = func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if writes++; writes < 10 {
+				for _, a := range l.accounts.resident {
+					l.accounts.touch(a)
+				}
+			}
+		}
+		if err := l.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := 3; writes != want { // two parts, and the ledger's place
+			t.Errorf("%d writes, want %d", writes, want)
+		}
 	})
 }

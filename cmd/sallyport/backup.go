@@ -40,18 +40,24 @@ func newBackup() *cobra.Command {
 	return c
 }
 
-// writeTo writes a file for its owner alone: under another name first, so that a part never has the name of the whole.
+// writeTo writes a file for its owner alone: under another name first, so that a part never has the name of the whole. What is
+// no file, such as a pipe or a device, is written as it is.
 func writeTo(c *cobra.Command, target string, write func(io.Writer) error) (err error) {
 	if target == stdout {
 		return write(c.OutOrStdout())
 	}
-	err = durable.Write(target, "."+filepath.Base(target)+".", 0o600, func(f *os.File) error {
+	whole := func(f *os.File) error {
 		w := bufio.NewWriterSize(f, 1<<20)
 		if err := write(w); err != nil {
 			return err
 		}
 		return w.Flush()
-	})
+	}
+	if info, missing := os.Stat(target); missing == nil && !info.Mode().IsRegular() {
+		err = writeInto(target, whole)
+	} else {
+		err = durable.Write(target, "."+filepath.Base(target)+".", 0o600, whole)
+	}
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("writing %s: %w", target, failed.Err) // nobody knows the other name
 	} else if err != nil {
@@ -59,6 +65,15 @@ func writeTo(c *cobra.Command, target string, write func(io.Writer) error) (err 
 	}
 	_, err = fmt.Fprintf(c.ErrOrStderr(), "wrote %s\n", target)
 	return err
+}
+
+// writeInto writes to what is there already.
+func writeInto(target string, write func(*os.File) error) error {
+	f, err := os.OpenFile(target, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
 }
 
 func newRestore() *cobra.Command {
