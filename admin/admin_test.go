@@ -87,6 +87,8 @@ func TestBadRequests(t *testing.T) {
 	}{
 		{"POST", "/admin/v1/keys", `{"name":"a","extra":1}`, 400, "invalid_json"},
 		{"POST", "/admin/v1/keys", `{"name":"a"} {}`, 400, "invalid_json"},
+		{"POST", "/admin/v1/keys", `{"name":"a"}} {"name":"b"}`, 400, "invalid_json"},
+		{"POST", "/admin/v1/keys", `{"name":"a"}]`, 400, "invalid_json"},
 		{"POST", "/admin/v1/keys", `{"name":""}`, 400, "invalid_key"},
 		{"POST", "/admin/v1/keys", `{"name":"a","prefix":"!"}`, 400, "invalid_key"},
 		{"POST", "/admin/v1/keys", `{"name":"ci"}`, 409, "conflict"},

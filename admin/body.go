@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"io"
 	"mime"
 	"net/http"
 )
@@ -21,7 +22,7 @@ func decode(w http.ResponseWriter, r *http.Request, into any) bool {
 		fail(w, http.StatusBadRequest, "invalid_json", err.Error())
 		return false
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		fail(w, http.StatusBadRequest, "invalid_json", "the body goes on after its JSON document")
 		return false
 	}

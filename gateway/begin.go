@@ -14,9 +14,11 @@ import (
 // headerID is the header in which the client gets the request id.
 const headerID = "X-Sallyport-Request-Id"
 
-// begin opens an exchange: it gets an id and the snapshot that it is pinned to.
+// begin opens an exchange: it gets an id and the snapshot that it is pinned to. It returns nil after the shutdown.
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
-	g.open.Add(1)
+	if !g.door.enter() {
+		return nil
+	}
 	g.recorder.Begin()
 	x, ok := g.idle.Get().(*exchange)
 	if !ok {
@@ -109,6 +111,10 @@ func (g *Gateway) handleUnreadable(ctx *fasthttp.RequestCtx, err error) {
 		return
 	}
 	x := g.begin(ctx)
+	if x == nil {
+		turnAway(ctx)
+		return
+	}
 	defer x.rescue()
 	x.client.linger = true
 	x.route.Format = formats.FormatOf(x.firstPath())

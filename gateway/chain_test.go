@@ -127,6 +127,10 @@ func TestChains(t *testing.T) {
 			status: 200, answer: event1, classes: "transient none", asked: [2]int32{1, 1}},
 		{name: "stream: an error after the opening", first: []reply{sends(opening, busy)}, second: []reply{stream}, stream: true,
 			status: 200, answer: event1, classes: "transient none", asked: [2]int32{1, 1}},
+		{name: "stream: an error first, without its blank line", first: []reply{sends(strings.TrimSuffix(busy, "\n"))}, second: []reply{stream}, stream: true,
+			status: 200, answer: event1, classes: "transient none", asked: [2]int32{1, 1}},
+		{name: "stream: a no without its blank line", first: []reply{sends("data: " + indecent)}, second: []reply{stream}, stream: true,
+			status: 200, answer: "data: " + indecent + "\n\n", classes: "content_policy", asked: [2]int32{1, 0}},
 		{name: "stream: cut after the opening", first: []reply{sends(opening)}, second: []reply{stream}, stream: true,
 			status: 200, answer: event1, classes: "ambiguous none", asked: [2]int32{1, 1}},
 		{name: "stream: malformed at once", first: []reply{sends(malformed, event1, event3, done)}, second: []reply{stream}, stream: true,
@@ -374,6 +378,38 @@ func TestTimeIsForAllAttempts(t *testing.T) {
 			t.Errorf("status %d, the next was asked %d times", resp.StatusCode, asked.Load())
 		}
 		return
+	}
+}
+
+// A step that wants to be left alone for longer than the exchange has is not tried again, and nobody waits for that.
+func TestNoTimeForAnotherTry(t *testing.T) {
+	url, asked := inTurn(t, fails(503, "{}", "Retry-After", "5"))
+	h := newHouse(t, formats.OpenAI, url)
+	h.config.Chains["m0"].Retries = 1
+	var choices atomic.Int32
+	h.policies.chooseStep = func(*abi.StepChoice) abi.Answer { choices.Add(1); return abi.NoVerdict }
+	resp := h.post("/v1/chat/completions", `{"model":"m0"}`, headerTimeout, "4")
+	if resp.StatusCode != 503 || asked.Load() != 1 || choices.Load() != 1 {
+		t.Errorf("%d, the provider was asked %d times, the policies %d", resp.StatusCode, asked.Load(), choices.Load())
+	}
+	if r := h.records.wait(t, 0); r.Duration > 3*time.Second {
+		t.Errorf("it took %s", r.Duration)
+	}
+}
+
+// Where less time is left than a pause may take, the pause is drawn within that.
+func TestPauseFitsTheTime(t *testing.T) {
+	x := &exchange{}
+	x.choice.Tries = []int64{9}
+	x.deadline = time.Now().Add(50 * time.Millisecond)
+	for range 100 {
+		if d := x.pauseBefore(0); d > 50*time.Millisecond {
+			t.Fatalf("a pause of %s", d)
+		}
+	}
+	x.deadline = time.Now().Add(-time.Second)
+	if d := x.pauseBefore(0); d != 0 {
+		t.Errorf("a pause of %s after the time", d)
 	}
 }
 

@@ -111,12 +111,13 @@ const (
 )
 
 // pauseBefore is how long to wait before a step is tried again at once: at random, so that the exchanges that a
-// provider failed together do not come back together, and not before it asks for it.
+// provider failed together do not come back together, and not before it asks for it. Where little time is left, the
+// chance is taken within that.
 func (x *exchange) pauseBefore(step int) time.Duration {
 	if c := x.choice.LastError; c == abi.RateLimited || c == abi.BadCredential {
 		return 0 // with another credential, or after the wait was over
 	}
-	most := min(firstPause<<min(x.choice.Tries[step]-1, 8), maxPause)
+	most := max(min(firstPause<<min(x.choice.Tries[step]-1, 8), maxPause, time.Until(x.deadline)), 0)
 	return max(rand.N(most+1), x.retryAfter) //nolint:gosec // jitter, not a secret
 }
 

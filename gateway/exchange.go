@@ -126,6 +126,10 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	x := g.begin(ctx)
+	if x == nil {
+		turnAway(ctx)
+		return
+	}
 	defer x.rescue()
 	if no := x.run(); no != nil {
 		x.refuse(no)
@@ -154,20 +158,21 @@ func (x *exchange) finish() {
 	x.gateway.watcher.remove(&x.watch)
 	x.trip.Close()
 	x.underWay.End(health.Result{Outcome: answerOutcome(x.record.Outcome)})
-	x.priceSafely()
-	x.settle()
-	x.remember()
-	x.leaveRecord()
+	x.safely(x.price)
+	x.safely(x.settle)
+	x.safely(x.remember)
+	x.safely(x.leaveRecord)
 }
 
-// priceSafely prices the exchange. It may run where nothing else would catch a panic, after the handler has returned.
-func (x *exchange) priceSafely() {
+// safely runs one of the last stages. A panic in it ends here: behind finish the exchange may already be another
+// request's, and the stages that follow have to run all the same.
+func (x *exchange) safely(stage func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			x.fail(record.Broken, formats.CodeInternalError, panicked(p))
 		}
 	}()
-	x.price()
+	stage()
 }
 
 // letGo gives back what the exchange holds, and the exchange itself.
@@ -176,7 +181,7 @@ func (x *exchange) letGo() {
 	x.snapshot.release()
 	x.reset()
 	g.idle.Put(x)
-	g.open.Done()
+	g.door.leave()
 }
 
 // panicked is a panic as the cause of a failure, with its stack for the log.

@@ -110,11 +110,11 @@ func (x *exchange) gather() error {
 	x.buffer = x.buffer[:0]
 	if n := x.trip.Length(); n > maxAnswer {
 		return errTooLarge
-	} else if n > cap(x.buffer) {
-		if !x.room.take(n) {
+	} else if n >= cap(x.buffer) {
+		if !x.room.take(n + 1) {
 			return errNoRoom
 		}
-		x.buffer = make([]byte, 0, n)
+		x.buffer = make([]byte, 0, n+1) // the end is read with room for a byte
 	}
 	for {
 		if len(x.buffer) == cap(x.buffer) {

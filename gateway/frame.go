@@ -46,7 +46,32 @@ func (x *exchange) frameHead() *refusal {
 			return no
 		}
 	}
-	return seen.judge()
+	if no := seen.judge(); no != nil || seen.encoding == 0 {
+		return no
+	}
+	return x.frameTrailers()
+}
+
+// frameTrailers refuses header lines behind a chunked body. fasthttp puts them among those before it, but whoever stands
+// in front of the gateway and takes headers away or adds them has not looked there.
+func (x *exchange) frameTrailers() *refusal {
+	h := &x.ctx.Request.Header
+	for name := range h.All() {
+		if !names(h.RawHeaders(), name) {
+			return confusing("The header %q stands behind the body.", name)
+		}
+	}
+	return nil
+}
+
+// names reports whether there is a header line of this name.
+func names(lines, name []byte) bool {
+	for line := range bytes.Lines(lines) {
+		if n, _, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // headerCounts is how often those headers stood there that must not stand there twice, or not together.

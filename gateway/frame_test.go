@@ -40,6 +40,25 @@ func rawRequest(line, body string, extra ...string) string {
 	return head + "Content-Length: " + itoa(len(body)) + "\r\n\r\n" + body
 }
 
+// chunkedRequest builds a raw request whose body is one chunk, with header lines behind it.
+func chunkedRequest(trailers ...string) string {
+	request := strings.Replace(rawRequest(chatLine, "", "Transfer-Encoding: chunked"), "Content-Length: 0\r\n", "", 1)
+	request += chunk(chatBody) + "0\r\n"
+	for _, line := range trailers {
+		request += line + "\r\n"
+	}
+	return request + "\r\n"
+}
+
+// A chunked body without anything behind it is as good as any other.
+func TestChunkedRequest(t *testing.T) {
+	url, _ := answers(t, 200, wholeAnswer)
+	h := newHouse(t, formats.OpenAI, url)
+	if resp, body := h.raw(chunkedRequest()); resp.StatusCode != 200 {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
 const (
 	chatLine = "POST /v1/chat/completions HTTP/1.1"
 	chatBody = `{"model":"m0","messages":[]}`
@@ -57,6 +76,8 @@ func TestConfusingRequestsAreRefused(t *testing.T) {
 		{"encoding that is not chunked", chatLine + "\r\n" + head + "Content-Length: 2\r\nTransfer-Encoding: identity\r\n\r\n{}", 400},
 		{"two lengths", rawRequest(chatLine, chatBody, "Content-Length: "+itoa(len(chatBody))), 400},
 		{"folded header", rawRequest(chatLine, chatBody, "X-A: b\r\n c"), 400},
+		{"credential behind a chunked body", strings.Replace(chunkedRequest("X-Api-Key: "+testKey), "Authorization", "X-A", 1), 400},
+		{"header behind a chunked body", chunkedRequest("X-User: admin"), 400},
 		{"space in a header's name", rawRequest(chatLine, chatBody, "X A: b"), 400},
 		{"space before the colon", rawRequest(chatLine, chatBody, "X-A : b"), 400},
 		{"header without a colon", rawRequest(chatLine, chatBody, "X-A"), 400},

@@ -70,9 +70,9 @@ type Gateway struct {
 	watcher     *watcher
 	current     atomic.Pointer[Snapshot]
 	swapping    sync.Mutex
-	idle        sync.Pool      // of *exchange
-	open        sync.WaitGroup // exchanges that are not over
-	room        atomic.Int64   // bytes that exchanges hold of answers that no client has seen yet
+	idle        sync.Pool // of *exchange
+	door        door
+	room        atomic.Int64 // bytes that exchanges hold of answers that no client has seen yet
 
 	dismissed atomic.Bool // those under way are told that it ends
 }
@@ -108,6 +108,9 @@ func New(p Parts, first *Snapshot) *Gateway {
 
 // Serve accepts connections until Shutdown. It closes the listener.
 func (g *Gateway) Serve(l net.Listener) error {
+	if !g.door.open(l) {
+		return l.Close()
+	}
 	go g.watcher.run() // until Shutdown: clients also leave while the last exchanges drain
 	if err := g.server.Serve(listener{l}); err != nil {
 		return fmt.Errorf("serving %s: %w", l.Addr(), err)
@@ -124,11 +127,13 @@ func (g *Gateway) Swap(next *Snapshot) {
 }
 
 // Shutdown stops accepting, and waits for the exchanges under way until ctx is done; the clients of those that are
-// left are cut off. When it returns, every exchange is over and recorded. It is called once, after Serve began.
+// left are cut off, and requests that have not come in whole are turned away. When it returns, every exchange is over and
+// recorded. It is called once.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	err := g.server.ShutdownWithContext(ctx)
+	g.door.close()
 	done := make(chan struct{})
-	go func() { g.open.Wait(); close(done) }()
+	go func() { g.door.in.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-ctx.Done():

@@ -22,9 +22,11 @@ func (x *exchange) hold(status int) verdict {
 	limits := x.patience()
 	contentBy := x.attempted.Add(limits.FirstContent)
 	for !s.ended && (complete || !s.spoke) {
-		if s.spoke {
+		switch {
+		case x.meter.Complete(): // what is left is its end, for which advance has set the time
+		case s.spoke:
 			x.trip.SetGap(limits.Gap)
-		} else {
+		default:
 			x.trip.SetGap(min(limits.Gap, time.Until(contentBy)))
 		}
 		if err := s.advance(&s.held); err != nil {
@@ -58,7 +60,8 @@ func (x *exchange) heldBack(status int, err error) verdict {
 	}
 	v := x.inBand(x.stream.complaint)
 	if x.answers(v, x.step) {
-		x.stream.committed = true
+		x.stream.committed, x.stream.refused = true, true
+		x.trip.SetGap(afterEnd)
 		return verdict{status: status, class: v.class, err: v.err}
 	}
 	return v

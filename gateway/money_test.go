@@ -126,6 +126,9 @@ func TestWaysOutWithAnAnswer(t *testing.T) {
 		{name: "embeddings", path: "/v1/embeddings", body: `{"model":"m0","input":"abc"}`, first: says(200, vectors), status: 200, source: record.Authoritative,
 			cost: 3 * 270, booked: one(ledger.Authoritative, chatInput, 3*270, 0)},
 		{name: "the provider's no", body: chatBody, first: says(400, refused), status: 400, booked: one(ledger.Unbilled, chatHeld, 0, 0)},
+		{name: "the provider's no with a good status", body: chatBody, first: says(200, indecent), status: 200, booked: one(ledger.Unbilled, chatHeld, 0, 0)},
+		{name: "the provider's no within a stream", body: streamBody, first: streams("data: "+indecent+"\n\n", done), status: 200, booked: one(ledger.Unbilled, chatHeld, 0, 0)},
+		{name: "the provider's no, and the stream's end", body: streamBody, first: cuts(streamOf("data: " + indecent + "\n\n")), status: 200, booked: one(ledger.Unbilled, chatHeld, 0, 0)},
 		{name: "the provider's no to a stream", body: streamBody, first: says(404, refused), status: 404, booked: one(ledger.Unbilled, chatHeld, 0, 0)},
 		{name: "the second step's", body: chainBody, first: says(500, refused), second: says(200, wholeAnswer), status: 200, source: record.Authoritative,
 			cost: 12870, booked: []attempt{{ledger.Unbilled, chainHeld, 0, 0}, {ledger.Authoritative, chainHeld, 12870, 0}}},
@@ -360,6 +363,32 @@ func TestWaysOutByPanic(t *testing.T) {
 		{name: "pricing a stream", body: streamBody, first: streams(event1, event3, usage, done), status: 200, outcome: record.Broken, source: record.Authoritative,
 			set: priced(abi.Final), cost: 3550, booked: one(ledger.Authoritative, chatHeld, 3550, 0)},
 	})
+}
+
+// brokenLedger breaks when an exchange leaves it.
+type brokenLedger struct{ Ledger }
+
+func (l brokenLedger) Leave(a *ledger.Admission, u *abi.Usage) {
+	l.Ledger.Leave(a, u)
+	panic("boom")
+}
+
+// A panic behind the answer leaves a record, and does not touch who uses the exchange next.
+func TestPanicWhileSettling(t *testing.T) {
+	b := newBooks(t, formats.OpenAI)
+	sound := b.gateway.ledger
+	b.gateway.ledger = brokenLedger{sound}
+	for n, body := range []string{chatBody, streamBody} {
+		b.begin(t, []script{says(200, wholeAnswer), streams(event1, event3, usage, done)}[n], never)
+		resp, answer := b.send(t, "/v1/chat/completions", body, "")
+		if resp.StatusCode != 200 || answer != []string{wholeAnswer, event1 + event3 + done}[n] {
+			t.Errorf("%d %s", resp.StatusCode, answer)
+		}
+		if r := b.records.wait(t, n); r.Outcome != record.Broken || !strings.Contains(r.Cause, "boom") || r.Booked == 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	b.gateway.ledger = sound
 }
 
 // A panic between the reservation of a second attempt and its end is not booked on the first.

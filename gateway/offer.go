@@ -14,6 +14,7 @@ import (
 func (x *exchange) offer() (offered int) {
 	call := &x.choice
 	open := x.mayGoOn()
+	x.forced = false
 	for i := range call.States {
 		view := x.handles[i].View()
 		s := &call.States[i]
@@ -66,14 +67,20 @@ func (x *exchange) mayTry(i int) bool {
 func (x *exchange) mayRepeat(step *config.Step, tries int, failure abi.ErrorClass) bool {
 	switch failure {
 	case abi.NotSent, abi.Transient:
-		return tries <= x.chain.Retries && x.retryAfter <= maxWait
+		return tries <= x.chain.Retries && x.canWait()
 	case abi.RateLimited, abi.BadCredential: // with another credential, or after a wait if there is nothing else
 		n := len(step.Provider.Credentials)
 		return tries < x.chain.Retries+max(1, n) && (n > 1 || !x.anotherStep())
 	case abi.Ambiguous:
-		return tries <= x.chain.Retries && x.chain.OnAmbiguous == config.AmbiguousSame
+		return tries <= x.chain.Retries && x.chain.OnAmbiguous == config.AmbiguousSame && x.canWait()
 	}
 	return false
+}
+
+// canWait reports whether the latest attempt's provider may be asked again after as long as it wants to be left alone:
+// that is soon, and within the exchange's time.
+func (x *exchange) canWait() bool {
+	return x.retryAfter <= maxWait && x.retryAfter < time.Until(x.deadline)
 }
 
 // tried reports whether this exchange has asked the step's provider before.

@@ -14,8 +14,8 @@ func (x *exchange) price() {
 	if !x.reservation.Open() || x.record.Provider == "" {
 		return
 	}
-	if !x.meter.UsageSeen && !succeeded(x.trip.Header.StatusCode()) {
-		x.settlement.Basis = ledger.Unbilled // the provider's no, which passed as it was
+	if x.refusedByProvider() {
+		x.settlement.Basis = ledger.Unbilled
 		return
 	}
 	basis, booking := x.basis()
@@ -32,6 +32,13 @@ func (x *exchange) price() {
 	case config.BookNothing:
 		x.settlement.Cost = 0
 	}
+}
+
+// refusedByProvider reports whether the answer is the provider's no, which passed as it was, and nothing else: it made
+// nothing for it. It may stand behind a good status, as the whole answer or as a stream's first event.
+func (x *exchange) refusedByProvider() bool {
+	n := len(x.record.Attempts)
+	return n > 0 && x.record.Attempts[n-1].Class != abi.NoError && !x.meter.UsageSeen && x.meter.ContentEvents == 0
 }
 
 func succeeded(status int) bool { return status >= 200 && status <= 299 }

@@ -24,14 +24,17 @@ func (g *Gateway) Probe(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			g.probeDue(now, asked)
+			g.probeDue(ctx, now, asked)
 		}
 	}
 }
 
-// probeDue asks every provider whose time has come about each of its models that are out.
-func (g *Gateway) probeDue(now time.Time, asked map[string]time.Time) {
+// probeDue asks every provider whose time has come about each of its models that are out. With ctx that ends.
+func (g *Gateway) probeDue(ctx context.Context, now time.Time, asked map[string]time.Time) {
 	s := g.hold()
+	if s == nil {
+		return
+	}
 	defer s.release()
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -41,7 +44,7 @@ func (g *Gateway) probeDue(now time.Time, asked map[string]time.Time) {
 		}
 		asked[p.Name] = now
 		for _, step := range s.outOf(p) {
-			all.Go(func() { s.probe(p, step) })
+			all.Go(func() { s.probe(ctx, p, step) })
 		}
 	}
 }
@@ -62,7 +65,7 @@ func (s *Snapshot) outOf(p *config.Provider) (out []*health.Step) {
 
 // probe makes one request, and tells the tracker what came of it. Any answer but a failure of the provider's own says
 // that it is there; what a model costs is not spent for that.
-func (s *Snapshot) probe(p *config.Provider, step *health.Step) {
+func (s *Snapshot) probe(ctx context.Context, p *config.Provider, step *health.Step) {
 	attempt, ok := step.Begin(health.Begin{Force: true})
 	if !ok {
 		return
@@ -72,6 +75,7 @@ func (s *Snapshot) probe(p *config.Provider, step *health.Step) {
 	limits := s.patienceOf(p)
 	request := upstream.Request{Head: append(head, "\r\n"...), Timeouts: limits}
 	var trip upstream.Trip
+	defer context.AfterFunc(ctx, trip.Cancel)()
 	err := trip.Send(t.pool, &request)
 	v := verdict{}
 	if err != nil {

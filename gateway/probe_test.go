@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -35,7 +37,7 @@ func TestProbe(t *testing.T) {
 	now, asked := time.Now(), map[string]time.Time{}
 	look := func(after time.Duration) health.State {
 		now = now.Add(after)
-		h.gateway.probeDue(now, asked)
+		h.gateway.probeDue(t.Context(), now, asked)
 		s := h.gateway.current.Load()
 		return s.handles[h.config.Chains["m0"]][0].View().State
 	}
@@ -55,4 +57,41 @@ func TestProbe(t *testing.T) {
 	if state := look(30 * time.Second); state != health.Healthy || probes.Load() != 2 || requests.Load() != 3 {
 		t.Errorf("back: %v, %d probes, %d requests", state, probes.Load(), requests.Load())
 	}
+}
+
+// A shutdown does not wait for a provider that a probe waits for.
+func TestProbesEndWithTheirContext(t *testing.T) {
+	var probing atomic.Bool
+	reached, left := make(chan struct{}), make(chan struct{})
+	h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+		if !probing.Load() {
+			_ = c.Close()
+			return
+		}
+		close(reached)
+		_, _ = c.Read(make([]byte, 1))
+		close(left)
+	}))
+	for range 3 {
+		h.post("/v1/chat/completions", `{"model":"m0"}`)
+	}
+	probing.Store(true)
+	h.config.Providers[0].Probe = config.Probe{Every: time.Minute, Path: "/models"}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { h.gateway.probeDue(ctx, time.Now(), map[string]time.Time{}); close(done) }()
+	<-reached
+	began := time.Now()
+	cancel()
+	<-done
+	<-left
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the probe ended %s after its context", took)
+	}
+	step := h.gateway.current.Load().handles[h.config.Chains["m0"]][0]
+	if view := step.View(); view.State != health.Open || view.Active != 0 {
+		t.Errorf("%+v", view)
+	}
+	h.shutdown(patience)
+	h.gateway.probeDue(t.Context(), time.Now(), map[string]time.Time{}) // finds nothing to hold
 }

@@ -58,6 +58,7 @@ type stream struct {
 	spoke     bool   // an event had content
 	first     bool   // that was not measured yet
 	committed bool   // it is the client's, whatever comes
+	refused   bool   // the complaint is the client's answer, so that the stream ends well behind it
 	ended     bool   // it came to a good end
 }
 
@@ -130,6 +131,9 @@ func (s *stream) pump(w io.Writer) error {
 	if err := s.write(w, s.held); err != nil {
 		return err
 	}
+	if err := s.relayEvents(w); err != nil { // what came together with the last of it
+		return err
+	}
 	for !s.ended {
 		if err := s.advance(w); err != nil {
 			return err
@@ -200,7 +204,7 @@ func (s *stream) relayEvents(w io.Writer) error {
 func (s *stream) read(data []byte) (withheld bool, err error) {
 	x := s.exchange
 	if data == nil {
-		return x.splitter.Closed() && !x.meter.Complete(), nil
+		return x.splitter.Closed() && !x.meter.Complete() && !x.meter.Failed, nil
 	}
 	s.events++
 	event := x.meter.Event(data)
@@ -244,16 +248,42 @@ func (s *stream) end(w io.Writer, err error) error {
 	if data := x.splitter.Rest(x.buffer); data != nil {
 		s.events++
 		event := x.meter.Event(data)
+		if event&formats.Failure != 0 {
+			return s.lastComplaint(w, data, err)
+		}
 		drop = event&formats.Malformed != 0 || event&formats.UsageOnly != 0 && x.addsUsage
 	}
-	if !x.meter.Complete() {
+	if !x.meter.Complete() && !s.refused {
 		return err
 	}
 	s.ended = true
 	if drop {
+		return s.closeArray(w)
+	}
+	return errors.Join(s.write(w, x.buffer), s.closeArray(w))
+}
+
+// closeArray ends a JSON array behind an error of the provider's own, where it did not come to that itself.
+func (s *stream) closeArray(w io.Writer) error {
+	x := s.exchange
+	if !x.meter.Failed || x.framing != formats.JSONArray || x.splitter.Closed() {
 		return nil
 	}
-	return s.write(w, x.buffer)
+	return s.write(w, []byte{']'})
+}
+
+// lastComplaint passes on an error that the provider reported without the blank line behind it, which it needs: without
+// it no client reads the error. err is how the stream ended.
+func (s *stream) lastComplaint(w io.Writer, data []byte, err error) error {
+	x := s.exchange
+	if !s.committed {
+		s.complaint, err = bytes.Clone(data), errInBand
+	}
+	x.buffer = append(x.buffer, "\n\n"...)
+	written := s.write(w, x.buffer)
+	x.buffer = x.buffer[:0]
+	x.splitter.Reset(x.framing) // it had looked into what is gone
+	return errors.Join(written, err)
 }
 
 // cut ends a stream that did not come to its end. The client is told in-band if it is still there, and the
@@ -272,7 +302,7 @@ func (s *stream) cut(w io.Writer, cause error) error {
 	}
 	x.fail(record.Interrupted, e.Code, cause)
 	if x.meter.Failed {
-		return nil // the provider has told the client itself
+		return s.closeArray(w) // the provider has told the client itself
 	}
 	x.buffer = formats.AppendStreamError(x.buffer[:0], &x.route, e, x.id, s.events)
 	return s.write(w, x.buffer)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/config"
 	"github.com/sallyport-dev/sallyport/formats"
+	"github.com/sallyport-dev/sallyport/health"
 	"github.com/sallyport-dev/sallyport/record"
 )
 
@@ -147,19 +149,64 @@ func TestConnectionEndsAfterACut(t *testing.T) {
 // A provider that has said the end of its stream and keeps the connection open holds nobody up: the gap between two
 // reads would be an hour here.
 func TestStreamEndsThoughTheProviderLingers(t *testing.T) {
-	release := make(chan struct{})
+	refusal := "data: " + indecent + "\n\n"
+	for _, f := range []struct {
+		name, sent string
+		commit     config.Commit
+	}{
+		{"first content", event1 + event3 + done, config.FirstContent},
+		{"without content", opening + event3 + done, config.FirstContent},
+		{"complete", event1 + event3 + done, config.Complete},
+		{"the provider's no", refusal, config.FirstContent},
+		{"the provider's no, complete", refusal, config.Complete},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+				_, _ = io.WriteString(c, streamHead+chunk(f.sent))
+				<-release
+			}))
+			defer close(release)
+			setPatience(h.config.Chains["m0"], func(t *config.Timeouts) { t.Gap, t.FirstContent, t.Total = time.Hour, time.Hour, time.Hour })
+			h.config.Chains["m0"].Total, h.config.Chains["m0"].Commit = time.Hour, f.commit
+			if got := text(t, h.post("/v1/chat/completions", `{"model":"m0","stream":true}`).Body); got != f.sent {
+				t.Errorf("%q", got)
+			}
+			if r := h.records.wait(t, 0); r.Outcome != record.Served {
+				t.Errorf("%v", r.Outcome)
+			}
+		})
+	}
+}
+
+// An error that the provider reports last, without the blank line behind it, is told all the same: without anything the
+// client would take the stream for whole.
+func TestErrorWithoutItsBlankLine(t *testing.T) {
 	h := newHouse(t, formats.OpenAI, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
-		_, _ = io.WriteString(c, streamHead+chunk(event1+event3+done))
-		<-release
+		_, _ = io.WriteString(c, streamHead+chunk(event1+strings.TrimSuffix(busy, "\n\n"))+"0\r\n\r\n")
+		_ = c.Close()
 	}))
-	defer close(release)
-	setPatience(h.config.Chains["m0"], func(t *config.Timeouts) { t.Gap, t.FirstContent, t.Total = time.Hour, time.Hour, time.Hour })
-	h.config.Chains["m0"].Total = time.Hour
-	if got := text(t, h.post("/v1/chat/completions", `{"model":"m0","stream":true}`).Body); got != event1+event3+done {
+	if got := text(t, h.post("/v1/chat/completions", `{"model":"m0","stream":true}`).Body); got != event1+busy {
 		t.Errorf("%q", got)
 	}
-	if r := h.records.wait(t, 0); r.Outcome != record.Served {
+	if r := h.records.wait(t, 0); r.Outcome != record.Interrupted {
 		t.Errorf("%v", r.Outcome)
+	}
+}
+
+// A provider that says no within its stream is in health: it looked at the request.
+func TestANoWithinAStreamIsNoFailure(t *testing.T) {
+	url, _ := inTurn(t, sends("data: "+indecent+"\n\n"))
+	h := newHouse(t, formats.OpenAI, url)
+	for n := range 4 {
+		_ = text(t, h.post("/v1/chat/completions", `{"model":"m0","stream":true}`).Body)
+		if r := h.records.wait(t, n); r.Outcome != record.Served {
+			t.Errorf("%v", r.Outcome)
+		}
+	}
+	if view := h.gateway.current.Load().handles[h.config.Chains["m0"]][0].View(); view.State != health.Healthy {
+		t.Errorf("%v", view.State)
 	}
 }
 
@@ -237,8 +284,10 @@ func TestPanicWhilePricing(t *testing.T) {
 }
 
 const (
-	geminiPart = `{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":0}]}`
-	geminiLast = `{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2}}`
+	geminiError = `{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}`
+	geminiNo    = `{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}`
+	geminiPart  = `{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":0}]}`
+	geminiLast  = `{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2}}`
 )
 
 // Gemini without alt=sse streams the elements of a JSON array; what the client gets is an array however it ends.
@@ -251,6 +300,8 @@ func TestGeminiArrayStream(t *testing.T) {
 		{"whole", "[" + geminiPart + "\r\n,\r\n" + geminiLast + "\n]\n", "[" + geminiPart + "\r\n,\r\n" + geminiLast + "\n]\n", record.Served},
 		{"cut", "[" + geminiPart + "\r\n,\r\n{\"cand", "[" + geminiPart, record.Interrupted},
 		{"closed too early", "[" + geminiPart + "]", "[" + geminiPart, record.Interrupted},
+		{"the provider's no", "[" + geminiNo + "\n]\n", "[" + geminiNo + "\n]\n", record.Served},
+		{"the provider's no, cut", "[" + geminiNo, "[" + geminiNo + "]", record.Served},
 		{"cut in its second element", "[" + geminiPart + ",[", "[" + geminiPart, record.Interrupted},
 	}
 	for _, f := range facts {
@@ -272,5 +323,28 @@ func TestGeminiArrayStream(t *testing.T) {
 				t.Errorf("no error at the end: %s", got)
 			}
 		})
+	}
+}
+
+// Behind an error of the provider's own the array ends too, whether the provider ends it or not.
+func TestGeminiArrayEndsBehindAnError(t *testing.T) {
+	for _, rest := range []string{"]", "\n]", ""} {
+		relayed := make(chan struct{})
+		h := newHouse(t, formats.Gemini, rawProvider(t, func(_ int, _ []byte, c net.Conn) {
+			_, _ = io.WriteString(c, strings.Replace(streamHead, "text/event-stream", "application/json", 1)+chunk("["+geminiPart))
+			<-relayed
+			_, _ = io.WriteString(c, chunk(",\n"+geminiError+rest)+"0\r\n\r\n")
+			_ = c.Close()
+		}))
+		body := h.post("/v1beta/models/m0:streamGenerateContent", `{"contents":[]}`, "Authorization", "", "X-Goog-Api-Key", testKey).Body
+		first := "[" + geminiPart
+		got := read(t, body, len(first))
+		close(relayed)
+		if got += text(t, body); got != first+",\n"+geminiError+cmp.Or(rest, "]") {
+			t.Errorf("%q: %s", rest, got)
+		}
+		if r := h.records.wait(t, 0); r.Outcome != record.Interrupted {
+			t.Errorf("%q: %v", rest, r.Outcome)
+		}
 	}
 }

@@ -69,12 +69,16 @@ func HealthTarget(chain *config.Chain, step *config.Step) health.Target {
 	return t
 }
 
-// hold returns the current snapshot with a hold on it.
+// hold returns the current snapshot with a hold on it; nil after the shutdown.
 func (g *Gateway) hold() *Snapshot {
 	for {
 		s := g.current.Load()
-		if n := s.holds.Load(); n > 0 && s.holds.CompareAndSwap(n, n+1) {
+		n := s.holds.Load()
+		if n > 0 && s.holds.CompareAndSwap(n, n+1) {
 			return s
+		}
+		if n == 0 && g.current.Load() == s { // nobody swapped it out, and yet it is given up
+			return nil
 		}
 	}
 }
@@ -94,8 +98,10 @@ type target struct {
 	names   []string
 }
 
-// address is what decides whether connections can be lent to another snapshot.
+// address is what decides whether connections can be lent to another snapshot. It has the provider's name, because two
+// providers of one host have as many connections each after a reload as before it.
 type address struct {
+	name             string
 	host, serverName string
 	ca               string
 	allowPrivate     bool
@@ -104,7 +110,7 @@ type address struct {
 
 func newTarget(p *config.Provider, previous *Snapshot) *target {
 	t := &target{address: address{
-		host: p.Host, ca: p.CA, allowPrivate: p.AllowPrivate, maxConnections: p.MaxConnections,
+		name: p.Name, host: p.Host, ca: p.CA, allowPrivate: p.AllowPrivate, maxConnections: p.MaxConnections,
 	}}
 	if p.TLS {
 		t.address.serverName, _, _ = net.SplitHostPort(p.Host)

@@ -49,6 +49,20 @@ func TestSwap(t *testing.T) {
 	}
 }
 
+// Two providers of one host have connections of their own, also after a reload.
+func TestConnectionsAreLentByProvider(t *testing.T) {
+	c := testConfig(formats.OpenAI, []string{"http://127.0.0.1:1", "http://127.0.0.1:1"})
+	first := NewSnapshot(c, &fakePolicies{}, newIdentities(), newTracker(), nil, nil)
+	for range 10 { // which of them is found first is a matter of chance
+		next := NewSnapshot(c, &fakePolicies{}, newIdentities(), newTracker(), first, nil)
+		for _, p := range c.Providers {
+			if next.targets[p].pool != first.targets[p].pool {
+				t.Fatalf("%s has not the connections that it had", p.Name)
+			}
+		}
+	}
+}
+
 // A thousand swaps under load: every exchange succeeds, every configuration is closed once.
 func TestSwapsUnderLoad(t *testing.T) {
 	url, _ := answers(t, 200, wholeAnswer)

@@ -14,10 +14,11 @@ const watchInterval = 50 * time.Millisecond
 // watcher notices clients that leave while their request waits or streams. fasthttp says nothing of it, and a peek
 // misses an end behind pipelined bytes; one poll over all waiting sockets costs about 0.1 µs each.
 type watcher struct {
-	mu      sync.Mutex
-	watched []*watch
-	polled  []unix.PollFd // of the last look; used by run alone
-	stop    chan struct{}
+	mu        sync.Mutex
+	watched   []*watch
+	dismissed bool          // whoever comes now is gone
+	polled    []unix.PollFd // of the last look; used by run alone
+	stop      chan struct{}
 }
 
 // watch is one client's entry. It belongs to an exchange and is used again with it.
@@ -34,6 +35,10 @@ func newWatcher() *watcher { return &watcher{stop: make(chan struct{})} }
 func (w *watcher) add(e *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.dismissed {
+		e.gone()
+		return
+	}
 	e.index = len(w.watched)
 	w.watched = append(w.watched, e)
 }
@@ -74,10 +79,11 @@ func (w *watcher) run() {
 
 func (w *watcher) close() { close(w.stop) }
 
-// dismiss treats every watched client as gone.
+// dismiss treats every client as gone, those that are yet to be watched too.
 func (w *watcher) dismiss() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.dismissed = true
 	for len(w.watched) > 0 {
 		e := w.watched[len(w.watched)-1]
 		w.drop(e)
