@@ -388,12 +388,9 @@ func TestNoTimeForAnotherTry(t *testing.T) {
 	h.config.Chains["m0"].Retries = 1
 	var choices atomic.Int32
 	h.policies.chooseStep = func(*abi.StepChoice) abi.Answer { choices.Add(1); return abi.NoVerdict }
-	resp := h.post("/v1/chat/completions", `{"model":"m0"}`, headerTimeout, "4")
+	resp := h.post("/v1/chat/completions", `{"model":"m0"}`, headerTimeout, "4.9")
 	if resp.StatusCode != 503 || asked.Load() != 1 || choices.Load() != 1 {
 		t.Errorf("%d, the provider was asked %d times, the policies %d", resp.StatusCode, asked.Load(), choices.Load())
-	}
-	if r := h.records.wait(t, 0); r.Duration > 3*time.Second {
-		t.Errorf("it took %s", r.Duration)
 	}
 }
 

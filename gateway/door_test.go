@@ -70,7 +70,7 @@ func TestShutdownBeforeServing(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("it serves")
 		}
 	}
