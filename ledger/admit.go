@@ -52,7 +52,7 @@ func (l *Ledger) Admit(a *Admission) (*Refusal, error) {
 	if err := l.pinAll(a); err != nil {
 		return nil, err
 	}
-	now := l.clock().UnixNano()
+	now := l.rateTime()
 	if no := a.tooMuch(now); no != nil {
 		a.show(now)
 		a.unpin()
@@ -184,7 +184,7 @@ func (l *Ledger) Leave(a *Admission, used *abi.Usage) {
 	input, output := used.InputTokens(), used.OutputTokens()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.clock().UnixNano()
+	now := l.rateTime()
 	for i, account := range a.accounts {
 		if account == nil {
 			continue

@@ -53,8 +53,11 @@ type Options struct {
 	Settings Settings
 	Log      *slog.Logger     // default: nothing is logged
 	Clock    func() time.Time // default: time.Now
-	Alert    func(Alert)      // is told when spending reaches a share of a budget; must not block; default: nobody is
-	Resident int              // accounts kept in memory, as far as they are not in use; default 16,384
+	// Elapsed is what has passed since some moment, by a clock that nobody sets; rates run by it. Default: Clock, whose
+	// times hold a reading of such a clock too if they come of time.Now.
+	Elapsed  func() time.Duration
+	Alert    func(Alert) // is told when spending reaches a share of a budget; must not block; default: nobody is
+	Resident int         // accounts kept in memory, as far as they are not in use; default 16,384
 }
 
 // defaultResident is small because the store keeps the rows of others at hand, and the collector has to look at each
@@ -67,6 +70,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Elapsed == nil {
+		began := o.Clock()
+		o.Elapsed = func() time.Duration { return o.Clock().Sub(began) }
 	}
 	if o.Alert == nil {
 		o.Alert = func(Alert) {}
@@ -82,6 +89,7 @@ type Ledger struct {
 	store    Store
 	log      *slog.Logger
 	clock    func() time.Time
+	rateTime func() int64 // that rates run by: Unix nanoseconds, if nobody has set the clock since Open
 	alert    func(Alert)
 	settings atomic.Pointer[Settings]
 	counters counters
@@ -120,6 +128,8 @@ func Open(ctx context.Context, opts Options) (*Ledger, error) {
 		usage:    map[usageKey]*usageSum{},
 		wake:     make(chan struct{}, 1), stop: make(chan struct{}), booked: make(chan struct{}),
 	}
+	began := opts.Clock().UnixNano() - int64(opts.Elapsed())
+	l.rateTime = func() int64 { return began + int64(opts.Elapsed()) }
 	l.open.init()
 	l.lazy = time.AfterFunc(time.Hour, l.rouseLazily)
 	l.lazy.Stop()

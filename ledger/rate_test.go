@@ -75,6 +75,36 @@ func TestWhatWasNotEstimatedIsCounted(t *testing.T) {
 	}
 }
 
+// Rates run by the time that passes, not by what somebody makes of the clock.
+func TestRatesAndAClockThatIsSet(t *testing.T) {
+	c, elapsed := testutil.NewClock("2026-11-21T10:00:00Z"), time.Duration(0)
+	l, err := Open(t.Context(), Options{Store: newMemory(), Clock: c.Now, Elapsed: func() time.Duration { return elapsed }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	level := keyLevel("key_1", abi.Limits{abi.RequestsPerMinute: 2})
+	passes := func() (n int) {
+		for ; ; n++ {
+			if no, err := l.Admit(&Admission{Levels: []Level{level}}); err != nil || no != nil {
+				return n
+			}
+		}
+	}
+	if n := passes(); n != 2 {
+		t.Errorf("%d requests pass at first, want 2", n)
+	}
+	for _, set := range []time.Duration{-time.Hour, 24 * time.Hour} {
+		c.Add(set)
+		if n := passes(); n != 0 {
+			t.Errorf("%d requests pass as the clock is set by %s", n, set)
+		}
+		if elapsed += 30 * time.Second; passes() != 1 {
+			t.Errorf("half a minute after the clock was set by %s there is not the one request that may pass", set)
+		}
+	}
+}
+
 func TestConcurrentRequests(t *testing.T) {
 	l := opened(t, newMemory(), nil, Settings{})
 	level := keyLevel("key_1", abi.Limits{abi.Concurrent: 2})
