@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 // TestDemo does what a newcomer does: types the README's first command, and pastes what it prints.
@@ -48,7 +50,7 @@ func TestDemo(t *testing.T) {
 // TestDemoProvider runs the provider by itself, at the pace that it was asked for.
 func TestDemoProvider(t *testing.T) {
 	log := &buffer{}
-	address := freeAddress(t)
+	address := testutil.ClosedAddress(t, 0)
 	c := exec.CommandContext(t.Context(), binary(t), "demo-provider", "--listen", address, "--first-byte", "50ms", "--delay", "1ms")
 	c.Stdout = log
 	must(t, c.Start())

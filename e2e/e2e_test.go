@@ -13,8 +13,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -97,8 +95,7 @@ func prepare(t *testing.T, rest string, facts map[string]string) *gateway {
 	folder := t.TempDir()
 	g := &gateway{t: t, folder: folder, file: filepath.Join(folder, "policies.yaml"), log: &buffer{}}
 	must(t, os.Mkdir(filepath.Join(folder, "plugins"), 0o700))
-	free := freeAddresses(t, 2)
-	all := map[string]string{"Listen": free[0], "Admin": free[1]}
+	all := map[string]string{"Listen": testutil.ClosedAddress(t, 0), "Admin": testutil.ClosedAddress(t, 0)}
 	maps.Copy(all, facts)
 	g.url, g.admin = "http://"+all["Listen"], "http://"+all["Admin"]
 	must(t, os.WriteFile(g.file, []byte(fill(t, listeners+rest, all)), 0o600))
@@ -298,32 +295,6 @@ func (g *gateway) request(key, path, body string) *http.Request {
 // hello is a chat request for a model.
 func hello(alias string) string {
 	return `{"model":"` + alias + `","messages":[{"role":"user","content":"hi"}]}`
-}
-
-// freeAddress returns an address on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return freeAddresses(t, 1)[0]
-}
-
-// freeAddresses returns so many addresses on which nobody listens, all of them different: they are asked for together where
-// they are used together. Their ports are none that the system gives to connections: a gateway that is started again finds
-// them free again.
-func freeAddresses(t *testing.T, n int) (all []string) {
-	t.Helper()
-	const first, ports, tries = 20_000, 12_000, 1_000
-	for range tries {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(ports)))
-		if err != nil {
-			continue
-		}
-		defer l.Close() // when all are found: none is found twice
-		if all = append(all, l.Addr().String()); len(all) == n {
-			return all
-		}
-	}
-	t.Fatal("too few ports are free")
-	return nil
 }
 
 func must(t *testing.T, err error) {

@@ -74,7 +74,9 @@ type row struct {
 }
 
 // both is a row of a behaviour that makes no difference between the two.
-func both(name string, f fate) row { return row{name: name, whole: f, stream: f} }
+func both(name string, f fate) row {
+	return row{name: name, whole: f, stream: f}
+}
 
 // declared is the contract of docs/failures.md, for every behaviour there is.
 var declared = []row{

@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 // reloads changes the configuration and expects that it is taken.
@@ -201,10 +203,9 @@ func TestTwoGatewaysAndOneCache(t *testing.T) {
 	lock, err := os.ReadFile(filepath.Join(s.folder, "plugins.lock"))
 	must(t, err)
 	var both [2]*sharedPolicy
-	free := freeAddresses(t, 2*len(both))
 	for i := range both {
 		folder := t.TempDir()
-		data, admin := free[2*i], free[2*i+1]
+		data, admin := testutil.ClosedAddress(t, 0), testutil.ClosedAddress(t, 0)
 		own := strings.NewReplacer(strings.TrimPrefix(s.url, "http://"), data, strings.TrimPrefix(s.admin, "http://"), admin).Replace(string(text))
 		g := &gateway{t: t, folder: folder, file: filepath.Join(folder, "policies.yaml"), log: &buffer{}, url: "http://" + data, admin: "http://" + admin}
 		must(t, os.WriteFile(g.file, []byte(own), 0o600))
@@ -311,6 +312,6 @@ func TestRegistriesThatAreWrong(t *testing.T) {
 		s.refuses("\n# the end", fmt.Sprintf("\n  - {name: another, wasm: %q}\n# the end", at(strings.TrimPrefix(liar.URL, "http://"))), c.reason)
 	}
 	t.Log("down")
-	s.refuses("\n# the end", fmt.Sprintf("\n  - {name: another, wasm: %q}\n# the end", at(freeAddress(t))), "cannot be asked now")
+	s.refuses("\n# the end", fmt.Sprintf("\n  - {name: another, wasm: %q}\n# the end", at(testutil.ClosedAddress(t, 0))), "cannot be asked now")
 	wholeCache(t, filepath.Join(s.folder, "data", "plugins"))
 }

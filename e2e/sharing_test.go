@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/internal/wasmtest"
 )
 
@@ -34,9 +35,9 @@ func TestSharingPage(t *testing.T) {
 	secure := startRegistry(t, true)
 	text, err := os.ReadFile(filepath.Join("..", "docs", "sharing.md"))
 	must(t, err)
-	free := freeAddresses(t, 3)
 	page := strings.NewReplacer(
-		"127.0.0.1:5000", free[0], "127.0.0.1:8080", free[1], "127.0.0.1:9090", free[2],
+		"127.0.0.1:5000", testutil.ClosedAddress(t, 0), "127.0.0.1:8080", testutil.ClosedAddress(t, 0),
+		"127.0.0.1:9090", testutil.ClosedAddress(t, 0),
 		"registry.example", secure.host, "company-ca.pem", secure.ca,
 	).Replace(string(text))
 	blocks := pageBlocks(page)
@@ -155,7 +156,7 @@ const registryUsers = "me:$2b$05$vyrxMySM7pVl1Yi/2PWnluPqLahsl9Ndsew1S8Io7MusYJu
 // startRegistry starts a registry on loopback: a plain one, or one with TLS and a password.
 func startRegistry(t *testing.T, secure bool) *dockerRegistry {
 	t.Helper()
-	r := &dockerRegistry{t: t, host: freeAddress(t), folder: t.TempDir(), output: &buffer{}}
+	r := &dockerRegistry{t: t, host: testutil.ClosedAddress(t, 0), folder: t.TempDir(), output: &buffer{}}
 	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp:\n  addr: %s\n", filepath.Join(r.folder, "data"), r.host)
 	if secure {
 		r.ca = filepath.Join(r.folder, "cert.pem")

@@ -157,7 +157,7 @@ func TestOfficeHours(t *testing.T) {
 		code        string
 	}{
 		{"what is for office hours", "coding", abi.Digest{1}, "model_only_in_office_hours"},
-		{"what is for now", "llama", abi.Digest{1}, ""},
+		{"what is for any hour", "llama", abi.Digest{1}, ""},
 		{"a team that is not listed", "coding", abi.Digest{2}, ""},
 	}
 	for _, f := range facts {

@@ -14,9 +14,11 @@ import (
 // headerID is the header in which the client gets the request id.
 const headerID = "X-Sallyport-Request-Id"
 
-// begin opens an exchange: it gets an id and the snapshot that it is pinned to. It returns nil after the shutdown.
+// begin opens an exchange: it gets an id and the snapshot that it is pinned to. After the shutdown the request is turned
+// away, and there is none.
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx) *exchange {
 	if !g.door.enter() {
+		turnAway(ctx)
 		return nil
 	}
 	g.recorder.Begin()
@@ -112,7 +114,6 @@ func (g *Gateway) handleUnreadable(ctx *fasthttp.RequestCtx, err error) {
 	}
 	x := g.begin(ctx)
 	if x == nil {
-		turnAway(ctx)
 		return
 	}
 	defer x.rescue()

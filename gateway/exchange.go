@@ -127,7 +127,6 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 	}
 	x := g.begin(ctx)
 	if x == nil {
-		turnAway(ctx)
 		return
 	}
 	defer x.rescue()

@@ -13,19 +13,13 @@ import (
 	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
-// pass lets time pass in a bubble, until all is done that happens by itself at the end of it.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
-
 // A second after any change the store has it, and what has expired is gone from it.
 func TestStoreIsAtMostASecondBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk()
 		n := namespace(t, opened(t, Options{Store: d}), "p")
 		for i := range 20 {
-			pass(time.Duration(i) * 77 * time.Millisecond)
+			testutil.Pass(time.Duration(i) * 77 * time.Millisecond)
 			key := fmt.Sprint("k", i)
 			set(t, n, key, "v", 3*time.Second)
 			if _, _, code := n.Incr([]byte("counter"), 1, 0, 100, 0); code != abi.OK {
@@ -34,19 +28,19 @@ func TestStoreIsAtMostASecondBehind(t *testing.T) {
 			if _, _, _, code := n.WindowAdd([]byte("window"), 1, 100, time.Hour); code != abi.OK {
 				t.Fatal(name(code))
 			}
-			pass(time.Second)
+			testutil.Pass(time.Second)
 			killed := namespace(t, opened(t, Options{Store: d.snapshot()}), "p")
 			_, used, _, _ := killed.WindowAdd([]byte("window"), 0, 100, time.Hour)
 			if got := fmt.Sprintf("%s %s %d", text(killed, key), text(killed, "counter"), used); got != fmt.Sprintf("v %d %d", i+1, i+1) {
 				t.Errorf("a kill a second after change %d leaves %s", i, got)
 			}
 		}
-		pass(4 * time.Second)
+		testutil.Pass(4 * time.Second)
 		if d.len() != 2 {
 			t.Errorf("%d rows are left, want those of the counter and the window", d.len())
 		}
 		written := d.written
-		pass(time.Minute)
+		testutil.Pass(time.Minute)
 		if d.written != written {
 			t.Errorf("%d rows are written though nothing changes", d.written-written)
 		}
@@ -63,7 +57,7 @@ func TestStoreThatFails(t *testing.T) {
 			set(t, n, "cold", large, 0)
 			set(t, n, "warm", large, 0)
 			set(t, n, "dropped", "", 0)
-			pass(time.Second)
+			testutil.Pass(time.Second)
 			d.failWith(errBroken, after)
 			if got := text(n, "cold") + ", " + text(n, "warm"); got != "unavailable, "+large {
 				t.Errorf("reading while the store fails: %s", got)
@@ -74,15 +68,15 @@ func TestStoreThatFails(t *testing.T) {
 			if value, _, code := n.Incr([]byte("counter"), 1, 0, 10, 0); value != 1 || code != abi.OK {
 				t.Errorf("counting while the store fails: %d, %s", value, name(code))
 			}
-			pass(3 * time.Second)
+			testutil.Pass(3 * time.Second)
 			n.Delete([]byte("brief"))
-			pass(3 * time.Second)
+			testutil.Pass(3 * time.Second)
 			if f := n.figures(); !f.Failing || f.Failures < 3 || f.Dirty < 4 {
 				t.Errorf("while the store fails: %+v", f)
 			}
 			checked(t, n)
 			d.failWith(nil, 0)
-			pass(time.Second)
+			testutil.Pass(time.Second)
 			if f := n.figures(); f.Failing || f.Dirty > 0 {
 				t.Errorf("when it works again: %+v", f)
 			}
@@ -139,14 +133,14 @@ func TestNamespacesDoNotWaitForEachOther(t *testing.T) {
 		kv := opened(t, Options{Store: d})
 		slow, quick := namespace(t, kv, "slow"), namespace(t, kv, "quick")
 		set(t, slow, "k", "v", 0)
-		pass(time.Second) // its flush hangs
+		testutil.Pass(time.Second) // its flush hangs
 		set(t, slow, "k", "still in memory", 0)
 		set(t, quick, "k", "v", 0)
 		if got := text(slow, "k") + ", " + text(quick, "k"); got != "still in memory, v" {
 			t.Error(got)
 		}
 		close(d.gate)
-		pass(time.Second)
+		testutil.Pass(time.Second)
 		if f := kv.Figures(); f["slow"].Dirty+f["quick"].Dirty > 0 {
 			t.Errorf("%+v", f)
 		}

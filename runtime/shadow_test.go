@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	w "github.com/sallyport-dev/sallyport/internal/wasmtest"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
@@ -205,7 +206,7 @@ func TestDifferencesOfShadowsAreLoggedOnceInAWhile(t *testing.T) {
 			synctest.Wait()
 		}
 		ask(5)
-		time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock
+		testutil.Pass(2 * time.Second)
 		ask(1)
 		set.Close()
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 )
 
 func marked(in *instance) bool { return in.overdue.Load() == in.deadline.Load() }
@@ -15,37 +17,36 @@ func TestWatchdog(t *testing.T) {
 		epoch := time.Now()
 		w := newWatchdog(func() time.Duration { return time.Since(epoch) })
 		defer w.close()
-		pass := func(d time.Duration) { time.Sleep(d); synctest.Wait() } //nolint:forbidigo // the time of a bubble
 		short, long := &instance{}, &instance{}
 		w.add(short)
 		w.add(long)
-		pass(time.Hour)
+		testutil.Pass(time.Hour)
 		if !w.parked.Load() {
 			t.Error("it is awake though nothing runs")
 		}
 		for range 3 { // each call begins while it is parked
 			w.begin(short, 100*time.Millisecond)
 			w.begin(long, time.Second)
-			if pass(99 * time.Millisecond); marked(short) || w.parked.Load() {
+			if testutil.Pass(99 * time.Millisecond); marked(short) || w.parked.Load() {
 				t.Errorf("before the end it was marked: %t, parked: %t", marked(short), w.parked.Load())
 			}
-			if pass(longStep + watchEvery + time.Millisecond); !marked(short) || marked(long) {
+			if testutil.Pass(longStep + watchEvery + time.Millisecond); !marked(short) || marked(long) {
 				t.Errorf("at the end: marked %t, the longer one %t", marked(short), marked(long))
 			}
 			if w.begin(short, 100*time.Millisecond); marked(short) {
 				t.Error("the mark of one call met the next")
 			}
-			if pass(time.Minute); !marked(long) || !w.parked.Load() {
+			if testutil.Pass(time.Minute); !marked(long) || !w.parked.Load() {
 				t.Errorf("later: marked %t, parked %t", marked(long), w.parked.Load())
 			}
 		}
 		w.begin(short, 7*time.Millisecond)
-		if pass(6 * time.Millisecond); marked(short) {
+		if testutil.Pass(6 * time.Millisecond); marked(short) {
 			t.Error("a short call was marked too early")
 		}
 		w.remove(short)
 		w.begin(short, time.Millisecond)
-		if pass(time.Minute); marked(short) {
+		if testutil.Pass(time.Minute); marked(short) {
 			t.Error("it marks who left")
 		}
 	})

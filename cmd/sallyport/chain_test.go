@@ -209,6 +209,7 @@ func TestChainCommandsFail(t *testing.T) {
 			t.Errorf("%s: %v, want %s", f.args, err, f.want)
 		}
 	}
+	nobody := testutil.ClosedAddress(t, 0)
 	if err := os.WriteFile(r.file, fmt.Appendf(nil, chainsConfig, nobody), 0o600); err != nil {
 		t.Fatal(err)
 	}

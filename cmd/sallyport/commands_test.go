@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport-dev/sallyport/abi"
 	"github.com/sallyport-dev/sallyport/admin"
 	"github.com/sallyport-dev/sallyport/config"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/ledger"
 	"github.com/sallyport-dev/sallyport/state"
 )
@@ -72,21 +73,11 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("got %d lines, want %d", len(g), len(w))
 }
 
-// nobody is where nobody listens: the system gives such a port to no one, while one that was free may be another's by now.
-const nobody = "127.0.0.1:1"
-
 // newHome makes a configuration and a data folder in which two attempts were booked. If it is to run, its admin API
 // is served until the test ends.
 func newHome(t *testing.T, running bool) (file string) {
 	t.Helper()
-	l, address := net.Listener(nil), nobody
-	if running {
-		var err error
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			t.Fatal(err)
-		}
-		address = l.Addr().String()
-	}
+	address := testutil.ClosedAddress(t, 0)
 	folder := t.TempDir()
 	file = filepath.Join(folder, "policies.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, commandsConfig, address), 0o600); err != nil {
@@ -106,6 +97,10 @@ func newHome(t *testing.T, running bool) (file string) {
 			t.Fatal(err)
 		}
 		return file
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
 	}
 	serveHome(t, l, s, c)
 	return file

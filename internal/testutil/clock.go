@@ -2,6 +2,7 @@ package testutil
 
 import (
 	"sync"
+	"testing/synctest"
 	"time"
 )
 
@@ -32,4 +33,10 @@ func (c *Clock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = c.t.Add(d)
+}
+
+// Pass lets time pass in a bubble of synctest, and then waits until all is done that happens by itself at the end of it.
+func Pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
 }

@@ -1,5 +1,5 @@
-// Package testutil is what the tests of several packages share: scripted peers, addresses, logs and shared folders. Only tests import
-// it; it imports the standard library.
+// Package testutil is what the tests of several packages share: scripted peers, addresses, logs and shared folders. Only
+// tests import it; it imports the standard library.
 package testutil
 
 import (

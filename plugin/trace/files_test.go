@@ -11,11 +11,11 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/sallyport-dev/sallyport/abi"
+	"github.com/sallyport-dev/sallyport/internal/testutil"
 	"github.com/sallyport-dev/sallyport/runtime"
 )
 
@@ -80,19 +80,16 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 func TestTheOldestGoesFirst(t *testing.T) {
 	dir := t.TempDir()
 	const most = 256 << 10
-	w := NewWriter(dir, everything(most), slog.New(slog.DiscardHandler))
-	synced := func() { // nothing is dropped: the queue is waited for
-		for w.queued.Load() > 0 {
-			time.Sleep(time.Millisecond) //nolint:forbidigo // another goroutine writes to a disk
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWriter(dir, everything(most), slog.New(slog.DiscardHandler))
+		for n := range 1000 {
+			w.Trace(numbered(n))
+			if n%100 == 99 { // nothing is dropped: the queue is waited for
+				synctest.Wait()
+			}
 		}
-	}
-	for n := range 1000 {
-		w.Trace(numbered(n))
-		if n%100 == 99 {
-			synced()
-		}
-	}
-	w.Close()
+		w.Close()
+	})
 	all, err := segments(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +172,7 @@ func TestADiskThatIsFull(t *testing.T) {
 		if f := w.Figures(); f.Dropped != 11 {
 			t.Errorf("%+v: it was tried again at once", f)
 		}
-		time.Sleep(retryAfter) //nolint:forbidigo // the bubble's clock
+		testutil.Pass(retryAfter)
 		w.Trace(numbered(2))
 		synctest.Wait()
 		if got, _ := readAll(t, dir); len(got) != 1 || got[0] != "2" {
